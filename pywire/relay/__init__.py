@@ -1,0 +1,1 @@
+"""trio around the engine: links, logins, sessions' bytes."""
