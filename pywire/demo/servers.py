@@ -129,7 +129,8 @@ class Pair:
     async def query(self, conninfo: str, statement: str) -> str:
         """Return what psql prints for a statement, bare."""
         printed = await self.account.run(
-            self.programs / "psql", "-XAtq", "-d", conninfo, "-c", statement
+            *(self.programs / "psql", "-XAtq", "-d", conninfo, "-c", statement),
+            environment=self.environment,
         )
         return printed.strip()
 

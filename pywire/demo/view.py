@@ -187,12 +187,10 @@ class LiveView:
         for check in checks:
             mark = Text("✓", "bold green") if check.passed else Text("✗", "bold red")
             table.add_row(mark, check.question, Text(check.answer, "bold"))
-        for remark in remarks:
-            table.add_row("", Text(remark, "dim"), "")
         title = "[bold green]passed[/]" if passed else "[bold red]failed[/]"
         self._console.print(
             Panel(
-                table,
+                Group(table, "", *(Text(remark, "dim") for remark in remarks)),
                 title=title,
                 title_align="left",
                 border_style="green" if passed else "red",
