@@ -60,16 +60,19 @@ def parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser(
         "run",
+        allow_abbrev=False,
         help="serve clients, in the foreground, with the log on stderr",
         description="Serves clients until SIGTERM or SIGINT, which drain; SIGHUP reloads.",
     )
     check = commands.add_parser(
         "check",
+        allow_abbrev=False,
         help="say what is right and wrong with a configuration",
         description="Reads the configuration and the files it names; connects to nothing.",
     )
     ctl = commands.add_parser(
         "ctl",
+        allow_abbrev=False,
         help="give a running pywire an admin command",
         description="Connects to the admin console of the pywire that runs with this "
         "configuration and gives it one command, like SHOW SESSIONS.",
@@ -83,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser(
         "demo",
+        allow_abbrev=False,
         help="show it on this machine, with servers of its own",
         description="Sets up a primary and a standby, runs pgbench through pywire, switches the "
         "primary back and forth, and reads the verdict from the data.",

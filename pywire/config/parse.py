@@ -167,6 +167,7 @@ class _Reader:
         if not isinstance(body, dict):
             self.problem(place, f"a cluster is written [{place}]")
             body = {}
+        values = self.fields(ClusterConfig, body, f"{place}.", known={"host"})
         entries = body.get("host", [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             self.problem(f"{place}.host", f"a host is written [[{place}.host]]")
@@ -177,7 +178,6 @@ class _Reader:
             HostConfig(**self.fields(HostConfig, entry, f"{place}.host[{index}].", known=set()))
             for index, entry in enumerate(entries)
         )
-        values = self.fields(ClusterConfig, body, f"{place}.", known={"host"})
         return ClusterConfig(name=name, hosts=hosts, **values)
 
 
