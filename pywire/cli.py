@@ -31,10 +31,10 @@ class ExitCode(IntEnum):
 EXIT_CODES = {
     ExitCode.OK: "It did what was asked.",
     ExitCode.FAILED: "It could not: no connection, a port in use, a demo with a bad verdict.",
-    ExitCode.USAGE: "The command line was wrong; nothing was done.",
+    ExitCode.USAGE: "The command line was wrong, or the demo found something missing; nothing was done.",
     ExitCode.CONFIGURATION: "The configuration cannot be used; every problem was listed.",
     ExitCode.REFUSED: "pywire refused the admin command, and nothing was changed.",
-    ExitCode.INTERRUPTED: "Ctrl-C, after cleaning up.",
+    ExitCode.INTERRUPTED: "Ctrl-C (and 128 + n: signal n), after cleaning up.",
 }
 
 
@@ -93,7 +93,7 @@ def parser() -> argparse.ArgumentParser:
     )
     for name, default, text in (
         ("clients", 16, "pgbench clients"),
-        ("seconds", 20, "how long pgbench runs"),
+        ("seconds", 30, "how long pgbench runs"),
         ("switchovers", 4, "how often the primary changes meanwhile"),
     ):
         demo.add_argument(
