@@ -29,14 +29,17 @@ TRUST = Trust()
 class Password:
     """A password in clear: a service user's, or one a client sent by `auth = "password"`."""
 
-    __slots__ = ("secret",)
+    __slots__ = ("derived", "secret")
 
     def __init__(self, secret: SecretSlot) -> None:
         self.secret = secret
+        self.derived: ScramKeys | None = None  # of the last verifier met; computing them is slow
 
     def wipe(self) -> None:
         """Forget the password."""
         self.secret.wipe()
+        if self.derived is not None:
+            self.derived.wipe()
 
     def __repr__(self) -> str:
         return "Password(…)"

@@ -6,7 +6,7 @@ Only types and tiny values live here. This module never imports the engine.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pywire.errors import HostError, HostRejected
 from pywire.relay.notes import CancelRequested, Held, Opened, SessionStats, TlsInfo
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import socket
     from contextlib import AbstractAsyncContextManager
 
-    from pywire.session.host import Host, HostTls
+    from pywire.session.host import ClientTls, Host, HostTls
     from pywire.session.session import Session
     from pywire.session.startup import Startup
 
@@ -63,6 +63,17 @@ class StatementFailed(HostError):
         super().__init__(fields.get("M", ""), host=host)
 
 
+class ServerTls(Protocol):
+    """A listener's TLS context; opaque, made by Relay.server_tls."""
+
+
+class SocketAddress(NamedTuple):
+    """A resolved address: what `socket.socket` and its `connect` take."""
+
+    family: int
+    address: tuple[str, int] | tuple[str, int, int, int] | str
+
+
 class Link(Protocol):
     """A connection in message mode: a client logging in, or a backend that serves pywire itself."""
 
@@ -77,6 +88,9 @@ class Link(Protocol):
 
     async def connected(self) -> None:
         """Wait until a dialled link is up, TLS included; raises LinkClosed."""
+
+    def is_up(self) -> bool:
+        """Whether the connection was ever established."""
 
     async def closed(self) -> str:
         """Wait until the link is gone and return the reason."""
@@ -94,8 +108,11 @@ class SessionHandler(Protocol):
     def on_flags(self, session: int, flags: int) -> None:
         """The client has sent something that may leave state in its session."""
 
-    def on_closed(self, session: int, reason: str) -> None:
-        """The session is over; its sockets are gone."""
+    def on_closed(self, link: int, reason: str) -> None:
+        """A link that belonged to a session has gone; if it is a client's, the session is over."""
+
+    def on_pair_refused(self, session: int, reason: str) -> None:
+        """A link went away before the session began; what is left of both has been closed."""
 
 
 class ClientHandler(Protocol):
@@ -140,7 +157,7 @@ class Relay(Protocol):
     async def run(self, clients: ClientHandler, sessions: SessionHandler) -> None:
         """Pump notes until cancelled; then stop the engine."""
 
-    def listen(self, sock: socket.socket, tls: int | None = None) -> int:
+    def listen(self, sock: socket.socket, tls: ServerTls | None = None) -> int:
         """Take over a listening socket."""
 
     def unlisten(self, listener: int) -> None:
@@ -153,10 +170,10 @@ class Relay(Protocol):
         client_ca_pem: bytes | None,
         *,
         client_certificate_required: bool,
-    ) -> int:
-        """Make a TLS context for a listener; raises ValueError for certificates that do not fit."""
+    ) -> ServerTls:
+        """Make a TLS context for a listener; raises ValueError for files that do not fit."""
 
-    def set_listener_tls(self, listener: int, tls: int | None) -> None:
+    def set_listener_tls(self, listener: int, tls: ServerTls | None) -> None:
         """Replace a listener's TLS context; links already accepted keep theirs."""
 
     def client_tls(
@@ -165,16 +182,20 @@ class Relay(Protocol):
         ca_pem: bytes | None,
         certificate_pem: bytes | None,
         key_pem: bytes | None,
-    ) -> int:
+    ) -> ClientTls:
         """Make a TLS context for dialling hosts; `verify` is none, ca or full."""
 
     def end_point_hash(self, certificate_pem: bytes) -> bytes:
         """Return the certificate's tls-server-end-point value (RFC 5929)."""
 
     def dial(
-        self, sock: socket.socket, *, near: int | None, tls: HostTls | None, hello: bytes
+        self, address: SocketAddress, *, near: int | None, tls: HostTls | None, hello: bytes
     ) -> Link:
-        """Take over a non-blocking socket whose connect was started; `hello` is sent once it is up."""
+        """Begin to connect to a host; `hello` is sent once the link is up.
+
+        Raises:
+            OSError: the connection could not even be begun.
+        """
 
     def pair(self, client: Link, backend: Link, generation: int, hello: bytes) -> None:
         """Begin a session: `hello` goes to the client, then bytes pass both ways. Its id is the client link's."""

@@ -6,6 +6,10 @@ Pure values made from the configuration. This module never resolves a name and n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, Self
+
+from pywire.config.address import Address
+from pywire.config.model import HostConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,35 +21,24 @@ class HostAddress:
     unix_path: str | None = None
 
     @classmethod
-    def parse(cls, text: str, *, port: int = 5432) -> HostAddress:
-        """Read `host`, `host:port`, `[v6]:port`, or a socket's path (or its directory) starting with `/`.
+    def parse(cls, text: str) -> Self:
+        """Read an address as the configuration writes it; ValueError says what is wrong."""
+        address = Address.parse(text)
+        return cls(address.host, address.port, address.unix_path)
 
-        Raises:
-            ValueError: the text is none of these.
-        """
-        if text.startswith("/"):
-            path = text if ".s.PGSQL." in text else f"{text.rstrip('/')}/.s.PGSQL.{port}"
-            return cls(host="localhost", port=int(path.rsplit(".", 1)[1]), unix_path=path)
-        if text.startswith("["):
-            host, bracket, rest = text[1:].partition("]")
-            if not bracket or (rest and not rest.startswith(":")):
-                raise ValueError(f"not a host address: {text!r}")
-            number = rest[1:]
-        elif text.count(":") > 1:
-            host, number = text, ""
-        else:
-            host, _, number = text.partition(":")
-        if not host:
-            raise ValueError(f"not a host address: {text!r}")
-        chosen = int(number) if number else port
-        if not 0 < chosen < 65536:
-            raise ValueError(f"not a port: {chosen}")
-        return cls(host=host, port=chosen)
+    @classmethod
+    def from_config(cls, host: HostConfig) -> Self:
+        """Take the address to dial: the Unix socket where the configuration gives one."""
+        return cls(host.address.host, host.address.port, host.unix_path)
 
     def __str__(self) -> str:
         if self.unix_path is not None:
             return self.unix_path
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class ClientTls(Protocol):
+    """A TLS context for dialling; opaque, made by Relay.client_tls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +48,7 @@ class HostTls:
     `context` is what `Relay.client_tls` returned; `required` is false only for `sslmode=prefer`.
     """
 
-    context: int
+    context: ClientTls
     required: bool
     server_name: str
     direct: bool = False
