@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from integration.harness import Manager, flavours, make_scratch
+
+from tests.integration.harness import Manager, flavours, make_scratch
 
 from .hosts import Host, Target, configure_manager
 

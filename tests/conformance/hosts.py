@@ -11,8 +11,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from integration.harness import PASSWORD as SUPERUSER_PASSWORD
-from integration.harness import Flavour, Manager, Ports, Postgres, own
+from tests.integration.harness import PASSWORD as SUPERUSER_PASSWORD
+from tests.integration.harness import Flavour, Manager, Ports, Postgres, own
 
 PASSWORD = "correct horse, battery \u00fc 'staple"
 """Everything a connection string may trip over; the letter that is not ASCII goes through SASLprep."""

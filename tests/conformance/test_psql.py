@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from integration.harness import wait_until
+
+from tests.integration.harness import wait_until
 
 HERE = Path(__file__).parent / "psql"
 
@@ -47,7 +48,7 @@ class Terminal:
         self.terminal = ours
         self.seen = ""
         self.process = subprocess.Popen(
-            [psql, "-XAt", "--no-readline"],
+            [psql, "-XAt", "--no-readline", "-P", "pager=off"],
             env=environment,
             stdin=theirs,
             stdout=theirs,
@@ -94,6 +95,7 @@ def test_ctrl_c_cancels_the_statement_and_nothing_else(host, psql, target):
             terminal.type(f"select 'still here' || {number};\n")
             terminal.until(f"still here{number}")
         terminal.type("\x03")  # nothing runs: this one must not hit the next statement
+        time.sleep(0.3)  # psql drops what is typed before it has shown a new prompt
         terminal.type("select 'unharmed' || pg_sleep(0.5);\n")
         terminal.until("\nunharmed")
     finally:
