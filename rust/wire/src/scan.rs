@@ -1,0 +1,264 @@
+//! A cheap search of statement texts for words that may give a session state.
+//!
+//! It is not a parser: words inside comments, quotes and names are found too, because a false alarm
+//! costs little and a miss costs a session's state. Keywords that begin a statement (SET, LISTEN, ...)
+//! count only where a statement can begin: first, after `;`, after the end of a comment. Works piece by
+//! piece without allocating; a word may be split anywhere.
+
+use crate::flags::StatementFlags as Flags;
+
+/// Bytes of a word that are told apart; longer words are known by their beginning.
+const WORD_BYTES: u32 = 16;
+
+/// Class of a byte that belongs to no word and means nothing.
+const SPACE: u8 = 0;
+/// Class of a byte that belongs to no word and may mean something.
+const MARK: u8 = 1;
+
+/// Per byte: its class, or itself in lower case if it is part of a word.
+static CLASSES: [u8; 256] = classes();
+
+/// Per first byte of a word, less 96: for which lengths (bit 31: 16 and more) a word is known.
+static LENGTHS: [u32; 32] = lengths();
+
+const fn classes() -> [u8; 256] {
+    let mut table = [MARK; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let value = byte as u8;
+        if value.is_ascii_alphanumeric() || value == b'_' || value >= 0x80 {
+            table[byte] = value.to_ascii_lowercase();
+        } else if value == b' ' || value == b'\t' || value == 0x0b || value == 0x0c {
+            table[byte] = SPACE;
+        }
+        byte += 1;
+    }
+    table
+}
+
+/// Words that count anywhere. A trailing `*` stands for any ending.
+const ANYWHERE: &[(&str, Flags)] = &[
+    ("set_config", Flags::SET_CONFIG),
+    ("currval", Flags::SEQUENCE),
+    ("lastval", Flags::SEQUENCE),
+    ("setseed", Flags::SETSEED),
+    ("temp", Flags::TEMPORARY),
+    ("temporary", Flags::TEMPORARY),
+    ("pg_temp*", Flags::TEMPORARY),
+    ("pg_advisory*", Flags::ADVISORY),
+    ("pg_try_advisory*", Flags::ADVISORY),
+    ("dblink*", Flags::CONNECTION),
+    ("pg_replication_o*", Flags::CONNECTION),
+];
+
+/// Words that count where a statement can begin.
+const FIRST: &[(&str, Flags)] = &[
+    ("reset", Flags::RESET),
+    ("discard", Flags::DISCARD),
+    ("deallocate", Flags::DEALLOCATE),
+    ("prepare", Flags::PREPARE),
+    ("listen", Flags::LISTEN),
+    ("unlisten", Flags::UNLISTEN),
+    ("declare", Flags::DECLARE),
+    ("load", Flags::LOAD),
+    ("do", Flags::DO),
+    ("call", Flags::CALL),
+];
+
+const SET: u128 = packed("set").0;
+/// Words after SET that confine it to the transaction.
+const CONFINED: [u128; 3] = [
+    packed("local").0,
+    packed("transaction").0,
+    packed("constraints").0,
+];
+
+/// A word as the scanner holds it, its length, and whether it may go on.
+const fn packed(word: &str) -> (u128, u32, bool) {
+    let bytes = word.as_bytes();
+    let (mut value, mut at) = (0, 0);
+    while at < bytes.len() && bytes[at] != b'*' {
+        value = value << 8 | bytes[at] as u128;
+        at += 1;
+    }
+    (value, at as u32, at < bytes.len())
+}
+
+const fn lengths() -> [u32; 32] {
+    let mut table = [0; 32];
+    table[(b's' - 96) as usize] = 1 << 3;
+    table[(b'u' - 96) as usize] = 1 << 1;
+    let mut lists: &[&[(&str, Flags)]] = &[ANYWHERE, FIRST];
+    while let [list, other @ ..] = lists {
+        let mut words = *list;
+        while let [(word, _), rest @ ..] = words {
+            let (_, length, open) = packed(word);
+            let entry = &mut table[(word.as_bytes()[0] - 96) as usize];
+            *entry |= if open {
+                u32::MAX << length
+            } else {
+                1 << length
+            };
+            words = rest;
+        }
+        lists = other;
+    }
+    table
+}
+
+/// How much of `SET ...` has been seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum AfterSet {
+    #[default]
+    Not,
+    /// SET; the next word decides.
+    Set,
+    /// SET LOCAL or the like; only a dot can still make it the name of a parameter.
+    Confined,
+}
+
+/// The search in one text, message by message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scanner {
+    /// The first bytes of the present word, in lower case.
+    word: u128,
+    found: Flags,
+    /// Bytes of the present word, as far as they count.
+    length: u8,
+    /// Could the next word begin a statement?
+    first: bool,
+    /// Has there been a dash: could the end of the line end a comment?
+    dash: bool,
+    after_set: AfterSet,
+    /// Was the last word `U`?
+    unicode: bool,
+}
+
+impl Default for Scanner {
+    fn default() -> Self {
+        Self {
+            word: 0,
+            found: Flags::NONE,
+            length: 0,
+            first: true,
+            dash: false,
+            after_set: AfterSet::Not,
+            unicode: false,
+        }
+    }
+}
+
+impl Scanner {
+    /// More of the text.
+    pub(crate) fn feed(&mut self, text: &[u8]) {
+        let (mut word, mut length) = (self.word, u32::from(self.length));
+        for byte in text {
+            let class = CLASSES[*byte as usize];
+            if class > MARK {
+                if length < WORD_BYTES {
+                    word = word << 8 | u128::from(class);
+                    length += 1;
+                }
+                continue;
+            }
+            if length > 0 {
+                self.end_word(word, length);
+                (word, length) = (0, 0);
+            }
+            if class == MARK {
+                self.mark(*byte);
+            }
+        }
+        (self.word, self.length) = (word, length as u8);
+    }
+
+    /// The text is over. What was found in it; ready for the next.
+    pub(crate) fn finish(&mut self) -> Flags {
+        if self.length > 0 {
+            self.end_word(self.word, u32::from(self.length));
+        }
+        self.mark(0);
+        std::mem::take(self).found
+    }
+
+    #[inline]
+    fn end_word(&mut self, word: u128, length: u32) {
+        let letter = (word >> (8 * (length - 1))) as u8;
+        let known = LENGTHS[(letter & 31) as usize] & (1 << length) != 0;
+        if known || self.after_set != AfterSet::Not {
+            self.known_word(word, length);
+        }
+        self.first = false;
+    }
+
+    #[cold]
+    fn known_word(&mut self, word: u128, length: u32) {
+        match self.after_set {
+            AfterSet::Set if CONFINED.contains(&word) => {
+                self.after_set = AfterSet::Confined;
+                return;
+            }
+            AfterSet::Set => self.found |= Flags::SET,
+            AfterSet::Not | AfterSet::Confined => {}
+        }
+        self.after_set = AfterSet::Not;
+        self.unicode = word == u128::from(b'u');
+        self.look_up(ANYWHERE, word, length);
+        if self.first {
+            self.look_up(FIRST, word, length);
+            if word == SET {
+                self.after_set = AfterSet::Set;
+            }
+        }
+    }
+
+    fn look_up(&mut self, words: &[(&str, Flags)], word: u128, length: u32) {
+        for (known, flag) in words {
+            let (known, known_length, open) = packed(known);
+            let same = match length.checked_sub(known_length) {
+                Some(0) => word == known,
+                Some(more) => open && word >> (8 * more) == known,
+                None => false,
+            };
+            if same {
+                self.found |= *flag;
+            }
+        }
+    }
+
+    /// A byte that is neither part of a word nor white space within a line.
+    #[inline]
+    fn mark(&mut self, byte: u8) {
+        match byte {
+            b';' | b'/' | 0 => self.first = true,
+            b'-' => self.dash = true,
+            b'\n' | b'\r' => {
+                self.first |= self.dash;
+                self.dash = false;
+                return;
+            }
+            b'&' if self.unicode => self.found |= Flags::ESCAPED,
+            _ => {}
+        }
+        if self.after_set != AfterSet::Not {
+            self.mark_after_set(byte);
+        }
+        self.unicode = false;
+    }
+
+    #[cold]
+    fn mark_after_set(&mut self, byte: u8) {
+        if self.after_set == AfterSet::Set || matches!(byte, b'.' | b'/' | b'-') {
+            self.found |= Flags::SET;
+        }
+        self.after_set = AfterSet::Not;
+    }
+}
+
+/// What is found in a whole text.
+#[must_use]
+pub fn scan(text: &[u8]) -> Flags {
+    let mut scanner = Scanner::default();
+    scanner.feed(text);
+    scanner.finish()
+}
