@@ -119,6 +119,22 @@ pub(crate) fn pending_error(fd: RawFd) -> io::Result<()> {
     }
 }
 
+/// The address of the other end, as text.
+pub(crate) fn peer_address(fd: RawFd) -> String {
+    // SAFETY: sockaddr_storage is plain data, for which zero is valid.
+    let mut storage: libc::sockaddr_storage = unsafe { mem::zeroed() };
+    let mut length = mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    // SAFETY: `storage` and `length` are valid for writes and large enough for any address.
+    let result = unsafe { libc::getpeername(fd, (&raw mut storage).cast(), &raw mut length) };
+    if result < 0 { "unknown".to_owned() } else { address_text(&storage) }
+}
+
+/// Ends both directions, so that whatever waits on the socket ends too.
+pub(crate) fn shutdown(fd: RawFd) {
+    // SAFETY: no memory is passed; a failure (the peer is gone already) changes nothing.
+    let _ = unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+}
+
 /// Says to the peer that no more will be sent.
 pub(crate) fn shutdown_write(fd: RawFd) {
     // SAFETY: no memory is passed; a failure (the peer is gone already) changes nothing.
