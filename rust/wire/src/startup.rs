@@ -94,11 +94,14 @@ pub fn parse(data: &[u8]) -> Result<Startup<'_>, WireError> {
     }
 }
 
+/// A name and a value.
+pub type Parameter<'a> = (&'a [u8], &'a [u8]);
+
 /// The names and values in the body of a StartupMessage, checked as PostgreSQL checks them.
 ///
 /// # Errors
 /// If a string is not ended, a name has no value, or the last byte is not the terminator.
-pub fn parameters(body: &[u8]) -> Result<Vec<(&[u8], &[u8])>, WireError> {
+pub fn parameters(body: &[u8]) -> Result<Vec<Parameter<'_>>, WireError> {
     let malformed = || violation(Violation::StartupParameters);
     let mut rest = body;
     let mut pairs = Vec::new();
