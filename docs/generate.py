@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from pywire import cli, errors
+from pywire.admin.commands import HELP
 from pywire.config.address import Address
 from pywire.config.model import ClusterConfig, HostConfig
 from pywire.config.parse import SECTIONS
 from pywire.config.setting import Setting, required, settings
 from pywire.events import every_event
+from pywire.migration.phases import MIGRATION, SWITCHOVER
+from pywire.session.pins import Reason
 
 ROOT = Path(__file__).resolve().parent.parent
 MADE = "<!-- Made by `make docs` from the code; change it there. -->"
@@ -214,7 +217,60 @@ def command_line_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+# ---- docs/reference/admin-console.md
+
+
+def admin_console_page() -> str:
+    lines = [
+        "# Admin console",
+        "",
+        MADE,
+        "",
+        "The database name `pywire` (`admin.database`) on pywire's own listener is the admin",
+        "console, for the users in `admin.users`. Any PostgreSQL client will do, with the simple or",
+        "the extended protocol, and so does `pywire ctl`. Keywords are case-insensitive; a name that",
+        "is not all lower case goes in double quotes. A command that is refused answers with an",
+        "error and has changed nothing.",
+        "",
+        "| command | what it does |",
+        "|---|---|",
+    ]
+    lines += [f"| `{usage}` | {does[:1].upper()}{does[1:]}. |" for usage, does in HELP]
+    lines += [
+        "",
+        "`SHOW SESSIONS` says of each session what keeps it where it is. The reasons:",
+        "",
+        "| reason | meaning |",
+        "|---|---|",
+    ]
+    lines += [f"| `{reason.label}` | {reason.value} |" for reason in Reason]
+    return "\n".join(lines) + "\n"
+
+
+# ---- docs/reference/phases.md
+
+
+def phases_page() -> str:
+    lines = [
+        "# Phases of a switchover and of a migration",
+        "",
+        MADE,
+        "",
+        "If a phase that can be undone fails, every client is where it was. The last column says",
+        "what a client is told if it ends in that phase.",
+    ]
+    for title, table in (("SWITCHOVER", SWITCHOVER), ("MIGRATE SESSION", MIGRATION)):
+        lines += ["", f"## {title}", "", "| phase | can be undone | what happens | if it fails |"]
+        lines.append("|---|---|---|---|")
+        for row in table:
+            undone = "yes" if row.reversible else "no"
+            lines.append(f"| `{row.phase.value}` | {undone} | {row.does} | {row.on_failure} |")
+    return "\n".join(lines) + "\n"
+
+
 PAGES = {
+    "docs/reference/admin-console.md": admin_console_page,
+    "docs/reference/phases.md": phases_page,
     "docs/reference/configuration.md": configuration_page,
     "docs/reference/errors.md": errors_page,
     "docs/reference/events.md": events_page,

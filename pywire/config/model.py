@@ -10,7 +10,10 @@ from pathlib import Path
 from pywire.config.address import Address, unix_socket_path
 from pywire.config.setting import setting
 
-VERIFIER_QUERY = "SELECT rolname, rolpassword FROM pg_catalog.pg_authid WHERE rolname = $1"
+VERIFIER_QUERY = (
+    "SELECT rolname, rolpassword, rolcanlogin, coalesce(rolvaliduntil < now(), false)"
+    " FROM pg_catalog.pg_authid WHERE rolname = $1"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,8 +192,8 @@ class LoginConfig:
     )
     verifier_query: str = setting(
         VERIFIER_QUERY,
-        meaning="What the service user asks to get a user's ($1) name and password verifier.",
-        advice="Wrap it in a SECURITY DEFINER function where the service user is no superuser.",
+        meaning="What the service user asks for a user ($1): name, verifier, may log in, has expired.",
+        advice="Call a SECURITY DEFINER function where the service user is no superuser.",
     )
 
 
