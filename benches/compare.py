@@ -77,7 +77,7 @@ def start_targets(
 ) -> tuple[list[Target], list[str]]:
     targets, remarks = [host], []
     for name in names:
-        how = {"workers": workers} if name.startswith("pywire") else {}
+        how = {"workers": workers} if name.startswith(("pywire", "relay")) else {}
         try:
             targets.append(STARTERS[name](lab, host, **how))
         except Unavailable as why:

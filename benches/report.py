@@ -55,7 +55,7 @@ def goals_table(results: Results) -> Iterator[str]:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:,.{digits}f}"
+    return "-" if value is None else f"{value:,.{digits}f}"
 
 
 def detail_table(results: Results) -> Iterator[str]:

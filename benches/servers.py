@@ -19,6 +19,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from benches.wire import Connection, ServerError
 from benches.workloads import COPY_TABLE
@@ -62,7 +63,7 @@ class Lab:
         self.directory.chmod(0o755)
         self.own(self.directory)
 
-    def __enter__(self) -> Lab:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -290,16 +291,12 @@ server_tls_sslmode = disable
     return lab.start("pgbouncer", port, program, settings, version=version)
 
 
-def start_pywire(
-    lab: Lab, host: Target, driver: str, *, unix: bool = False, workers: int = 0
-) -> Target:
+def pywire_settings(
+    port: int, host_port: int, driver: str, *, workers: int = 0, unix: str = ""
+) -> str:
     """pywire as a user would run it, but with trust, as the others have it."""
-    name = f"pywire-{driver}" + ("-unix" if unix else "")
-    port = lab.port()
-    socket_line = f'unix_socket = "{lab.directory}"' if unix else ""
-    settings = lab.write(
-        f"{name}.toml",
-        f"""[listen]
+    unix_line = f'unix_socket = "{unix}"' if unix else ""
+    return f"""[listen]
 port = {port}
 backlog = 4096
 [relay]
@@ -317,15 +314,38 @@ service_user = "postgres"
 sslmode = "disable"
 [[cluster.main.host]]
 name = "a"
-address = "127.0.0.1:{host.port}"
-{socket_line}
-""",
+address = "127.0.0.1:{host_port}"
+{unix_line}
+"""
+
+
+def start_pywire(
+    lab: Lab, host: Target, driver: str, *, unix: bool = False, workers: int = 0
+) -> Target:
+    name = f"pywire-{driver}" + ("-unix" if unix else "")
+    port = lab.port()
+    there = str(lab.directory) if unix else ""
+    settings = lab.write(
+        f"{name}.toml", pywire_settings(port, host.port, driver, workers=workers, unix=there)
     )
     program = Path(sys.executable).parent / "pywire"
     version = first_line(program, "--version")
     return lab.start(
         name, port, program, "run", "--config", settings, version=version, as_root=True
     )
+
+
+def start_relay(
+    lab: Lab, host: Target, driver: str, *, unix: bool = False, workers: int = 0
+) -> Target:
+    """The data plane alone, to tell its cost from the control plane's."""
+    name = f"relay-{driver}" + ("-unix" if unix else "")
+    port = lab.port()
+    there = f"{lab.directory}/.s.PGSQL.{host.port}" if unix else str(host.port)
+    return lab.start(
+        name, port, sys.executable, "-m", "benches.relay_only", str(port), there, driver,
+        str(workers), version="the engine alone", as_root=True,
+    )  # fmt: skip
 
 
 STARTERS = {
@@ -336,4 +356,10 @@ STARTERS = {
     "pywire-io_uring-unix": lambda lab, host, **how: start_pywire(
         lab, host, "io_uring", unix=True, **how
     ),
+    "relay-epoll": lambda lab, host, **how: start_relay(lab, host, "epoll", **how),
+    "relay-io_uring": lambda lab, host, **how: start_relay(lab, host, "io_uring", **how),
+    "relay-io_uring-unix": lambda lab, host, **how: start_relay(
+        lab, host, "io_uring", unix=True, **how
+    ),
+    "relay-epoll-unix": lambda lab, host, **how: start_relay(lab, host, "epoll", unix=True, **how),
 }
