@@ -125,6 +125,6 @@ docs: $(EXTENSION)  ## rewrite the reference pages and examples that come from t
 
 .PHONY: clean
 clean:  ## remove what was built
-	rm -rf $(VENV) target dist htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) target dist .cache htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find pywire tests -name __pycache__ -prune -exec rm -rf {} +
 	rm -f pywire/_rust*.so
