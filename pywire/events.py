@@ -281,6 +281,15 @@ class Promoted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SynchronousStandbysChanged(Event):
+    """A new primary was given its synchronous standbys; until then it confirmed commits alone."""
+
+    cluster: str
+    host: str
+    names: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SwitchoverFinished(Event):
     """A planned change of primary is complete, and the sessions have been taken along."""
 

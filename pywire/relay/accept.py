@@ -182,15 +182,19 @@ class Acceptor:
         if limit and registry.on_host_count(host.cluster, host.name) >= limit:
             raise LimitExceeded
         protocol = min(startup.protocol, messages.PROTOCOL_3_2)
-        backend = await self._connector.connect(
-            host,
-            startup.host_body(),
-            credentials,
-            user=startup.user,
-            timeout_seconds=self._connect_timeout_seconds,
-            protocol=protocol,
-            near=link.id,
-        )
+        registry.arriving += 1  # a change of primary waits for those under way
+        try:
+            backend = await self._connector.connect(
+                host,
+                startup.host_body(),
+                credentials,
+                user=startup.user,
+                timeout_seconds=self._connect_timeout_seconds,
+                protocol=protocol,
+                near=link.id,
+            )
+        finally:
+            registry.arriving -= 1
         key = secrets.token_bytes(LONG_KEY_BYTES if protocol >= messages.PROTOCOL_3_2 else 4)
         session = Session(
             link.id,

@@ -29,6 +29,7 @@ class SessionRegistry:
         self._reported: dict[bytes, bytes] = {}
         self.places = 0
         self.opened = 0
+        self.arriving = 0  # logins that have chosen their host and are not open yet
 
     def __len__(self) -> int:
         return len(self._by_id)
