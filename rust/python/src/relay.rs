@@ -76,12 +76,12 @@ pub(crate) struct TlsInfo {
 impl TlsInfo {
     fn new(info: tls::TlsInfo) -> Self {
         Self {
-            version: info.version,
-            cipher: info.cipher,
+            version: info.version.to_owned(),
+            cipher: info.cipher.to_owned(),
             alpn: info.alpn,
             server_name: info.server_name,
-            client_common_name: info.common_name,
-            client_subject: info.subject,
+            client_common_name: info.peer_common_name,
+            client_subject: info.peer_subject,
         }
     }
 }
@@ -300,7 +300,7 @@ impl Engine {
         self.0.set_listener_tls(listener, tls.map(|tls| tls.0.clone()));
     }
 
-    #[pyo3(signature = (fd, *, near=None, tls=None, tls_required=false, direct_tls=false, server_name="", hello=b""))]
+    #[pyo3(signature = (fd, *, near=None, tls=None, tls_required=false, direct_tls=false, server_name="", hello=&b""[..]))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
     fn dial(
         &self,
@@ -351,7 +351,7 @@ impl Engine {
         self.0.cut_over(LinkId(session), generation, LinkId(backend), hello.to_vec());
     }
 
-    #[pyo3(signature = (link, farewell=b""))]
+    #[pyo3(signature = (link, farewell=&b""[..]))]
     fn close(&self, link: u64, farewell: &[u8]) {
         self.0.close(LinkId(link), farewell.to_vec());
     }

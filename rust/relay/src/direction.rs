@@ -135,6 +135,7 @@ impl<D: Driver> Worker<D> {
         let forwarded = session.tracker.frontend(data, stop, &mut sink).map_err(Violation::Frontend)?;
         let (now, rest) = data.split_at(forwarded);
         if !now.is_empty() {
+            session.publish(); // before the host can act on it, or anybody see that it did
             session.counters.client_bytes_in.fetch_add(now.len() as u64, Relaxed);
             self.emit(backend, now);
             if self.driver.clogged(backend) {
@@ -177,6 +178,7 @@ impl<D: Driver> Worker<D> {
             let (now, later) = rest.split_at(span.bytes);
             match span.owner {
                 Owner::Client => {
+                    session.publish();
                     session.counters.client_bytes_out.fetch_add(now.len() as u64, Relaxed);
                     self.emit(client, now);
                 }
