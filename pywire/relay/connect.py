@@ -16,6 +16,7 @@ from pywire.relay.backend import HostBackend
 from pywire.relay.port import Link, LinkClosed, LoginRefused, Relay
 from pywire.relay.resolve import Resolver
 from pywire.session.host import Host
+from pywire.session.session import Session
 from pywire.wire import messages
 
 _AUTHENTICATION, _ERROR, _READY, _NEGOTIATE, _NOTICE = b"REZvN"
@@ -76,6 +77,42 @@ class Connector:
             if link is not None:
                 link.close()
             raise
+
+    async def reopen(self, session: Session, host: Host, *, timeout_seconds: float) -> HostBackend:
+        """Log a session in on another host, exactly as its client did; raises as `connect`."""
+        return await self.connect(
+            host,
+            session.startup.host_body(),
+            session.credentials,
+            user=session.user,
+            timeout_seconds=timeout_seconds,
+            protocol=min(session.startup.protocol, messages.PROTOCOL_3_2),
+            near=session.id,
+        )
+
+    async def service(
+        self,
+        host: Host,
+        *,
+        user: str,
+        database: str,
+        credentials: Credentials,
+        timeout_seconds: float,
+    ) -> HostBackend:
+        """Log in for pywire itself; raises as `connect`."""
+        parameters = {
+            "user": user,
+            "database": database,
+            "application_name": "pywire",
+            "client_encoding": "UTF8",
+        }
+        return await self.connect(
+            host,
+            messages.startup_body(parameters),
+            credentials,
+            user=user,
+            timeout_seconds=timeout_seconds,
+        )
 
     async def _dial(self, host: Host, near: int | None, hello: bytes) -> Link:
         """Dial the first address that answers; with only one, do not wait for it to."""

@@ -1,0 +1,1 @@
+"""A public kit of stand-ins: an engine without threads, a PostgreSQL without a server."""
