@@ -39,9 +39,14 @@ impl<D: Driver> Worker<D> {
     /// Encrypted bytes: decrypt, answer the handshake, go on with what was inside.
     pub(crate) fn on_cipher(&mut self, slot: u32, cipher: &[u8]) {
         let Some(link) = self.link(slot) else { return };
-        let Some(mut tls) = link.tls.take() else { return };
-        let (stash, length) =
-            if matches!(link.stage, Stage::Relayed) { link.stash.take() } else { Default::default() };
+        let Some(mut tls) = link.tls.take() else {
+            return;
+        };
+        let (stash, length) = if matches!(link.stage, Stage::Relayed) {
+            link.stash.take()
+        } else {
+            Default::default()
+        };
         let was_handshaking = tls.handshaking();
         let mut plain = mem::take(&mut self.plain);
         plain.clear();
@@ -91,7 +96,9 @@ impl<D: Driver> Worker<D> {
             }),
             (Stage::Relayed, Role::Backend) => {
                 let client = link.peer;
-                self.with_session(client, |worker, session| worker.from_backend(client, slot, session, data));
+                self.with_session(client, |worker, session| {
+                    worker.from_backend(client, slot, session, data)
+                });
             }
             (Stage::Messages, _) => self.on_messages(slot, data),
             (Stage::Preface(_), _) => self.on_preface(slot, data),
@@ -107,8 +114,12 @@ impl<D: Driver> Worker<D> {
         client: u32,
         step: impl FnOnce(&mut Self, &mut Session) -> Result<(), Violation>,
     ) {
-        let Some(link) = self.link(client) else { return };
-        let Some(mut session) = link.session.take() else { return };
+        let Some(link) = self.link(client) else {
+            return;
+        };
+        let Some(mut session) = link.session.take() else {
+            return;
+        };
         let id = link.id;
         let result = step(self, &mut session);
         session.publish();
@@ -123,20 +134,33 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Requests. `data` starts at the end of what was forwarded before.
-    pub(crate) fn from_client(&mut self, slot: u32, session: &mut Session, data: &[u8]) -> Result<(), Violation> {
-        let Some(link) = self.link(slot) else { return Ok(()) };
+    pub(crate) fn from_client(
+        &mut self,
+        slot: u32,
+        session: &mut Session,
+        data: &[u8],
+    ) -> Result<(), Violation> {
+        let Some(link) = self.link(slot) else {
+            return Ok(());
+        };
         let (id, backend) = (link.id, link.peer);
         if matches!(session.hold, Hold::Stopped { .. } | Hold::Held) {
             link.input.extend_from_slice(data);
             return Ok(());
         }
         let stop = matches!(session.hold, Hold::Wanted { pass: false, .. });
-        let mut sink = NoteSink { ring: &self.shared.ring, session: id, untracked: false };
-        let forwarded = session.tracker.frontend(data, stop, &mut sink).map_err(Violation::Frontend)?;
+        let mut sink = NoteSink::new(&self.shared.ring, id);
+        let forwarded = session
+            .tracker
+            .frontend(data, stop, &mut sink)
+            .map_err(Violation::Frontend)?;
         let (now, rest) = data.split_at(forwarded);
         if !now.is_empty() {
             session.publish(); // before the host can act on it, or anybody see that it did
-            session.counters.client_bytes_in.fetch_add(now.len() as u64, Relaxed);
+            session
+                .counters
+                .client_bytes_in
+                .fetch_add(now.len() as u64, Relaxed);
             self.emit(backend, now);
             if self.driver.clogged(backend) {
                 self.set_pause(slot, pause::CLOGGED, true);
@@ -166,20 +190,30 @@ impl<D: Driver> Worker<D> {
         session: &mut Session,
         data: &[u8],
     ) -> Result<(), Violation> {
-        let Some(link) = self.link(client) else { return Ok(()) };
+        let Some(link) = self.link(client) else {
+            return Ok(());
+        };
         let id = link.id;
         let mut rest = data;
         loop {
-            let mut sink = NoteSink { ring: &self.shared.ring, session: id, untracked: false };
-            let span = session.tracker.backend(rest, &mut sink).map_err(Violation::Backend)?;
+            let mut sink = NoteSink::new(&self.shared.ring, id);
+            let span = session
+                .tracker
+                .backend(rest, &mut sink)
+                .map_err(Violation::Backend)?;
             if span.bytes == 0 {
                 break;
             }
             let (now, later) = rest.split_at(span.bytes);
             match span.owner {
+                // A held session outlives its backend: it is about to get another, or its farewell.
+                Owner::Client if sink.fatal && session.hold == Hold::Held => {}
                 Owner::Client => {
                     session.publish();
-                    session.counters.client_bytes_out.fetch_add(now.len() as u64, Relaxed);
+                    session
+                        .counters
+                        .client_bytes_out
+                        .fetch_add(now.len() as u64, Relaxed);
                     self.emit(client, now);
                 }
                 Owner::Own => self.own_replies(slot, session, now)?,
@@ -202,17 +236,29 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Replies to what we injected: whole messages go up, the client sees nothing.
-    fn own_replies(&self, backend: u32, session: &mut Session, data: &[u8]) -> Result<(), Violation> {
+    fn own_replies(
+        &self,
+        backend: u32,
+        session: &mut Session,
+        data: &[u8],
+    ) -> Result<(), Violation> {
         session.own_replies.extend_from_slice(data);
         if session.own_replies.len() > OWN_REPLIES_BYTES_MAX {
             return Err(Violation::Own("a reply to our own request is too long"));
         }
-        let whole = whole_messages(&session.own_replies, OWN_REPLIES_BYTES_MAX).map_err(Violation::Own)?;
+        let whole =
+            whole_messages(&session.own_replies, OWN_REPLIES_BYTES_MAX).map_err(Violation::Own)?;
         if whole > 0 {
             let rest = session.own_replies.split_off(whole);
             let told = mem::replace(&mut session.own_replies, rest);
             if let Some(link) = self.peek(backend) {
-                self.note(Note::Messages { link: link.id, data: told }, false);
+                self.note(
+                    Note::Messages {
+                        link: link.id,
+                        data: told,
+                    },
+                    false,
+                );
             }
         }
         Ok(())
@@ -231,20 +277,31 @@ impl Violation {
     /// The ErrorResponse that the client is left with.
     fn farewell(&self) -> Vec<u8> {
         let (code, text) = match self {
-            Self::Frontend(e) => ("08P01", format!("pywire: protocol violation by the client: {e}")),
-            Self::Backend(e) => ("08P01", format!("pywire: protocol violation by the host: {e}")),
+            Self::Frontend(e) => (
+                "08P01",
+                format!("pywire: protocol violation by the client: {e}"),
+            ),
+            Self::Backend(e) => (
+                "08P01",
+                format!("pywire: protocol violation by the host: {e}"),
+            ),
             Self::Own(text) => ("XX000", format!("pywire: {text}")),
         };
-        let mut body = Vec::new();
-        for (field, value) in [(b'S', "FATAL"), (b'V', "FATAL"), (b'C', code), (b'M', text.as_str())] {
-            body.push(field);
-            body.extend_from_slice(value.as_bytes());
-            body.push(0);
-        }
-        body.push(0);
-        let mut message = vec![b'E'];
-        message.extend_from_slice(&(body.len() as u32 + 4).to_be_bytes());
-        message.extend_from_slice(&body);
-        message
+        farewell(code, &text)
     }
+}
+
+/// An ErrorResponse that ends a session.
+pub(crate) fn farewell(code: &str, text: &str) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (field, value) in [(b'S', "FATAL"), (b'V', "FATAL"), (b'C', code), (b'M', text)] {
+        body.push(field);
+        body.extend_from_slice(value.as_bytes());
+        body.push(0);
+    }
+    body.push(0);
+    let mut message = vec![b'E'];
+    message.extend_from_slice(&(body.len() as u32 + 4).to_be_bytes());
+    message.extend_from_slice(&body);
+    message
 }

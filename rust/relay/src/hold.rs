@@ -9,21 +9,38 @@ use std::sync::atomic::Ordering::Relaxed;
 use pywire_wire::{Tracker, TransactionStatus};
 
 use crate::command::HoldMode;
+use crate::direction::farewell;
 use crate::driver::Driver;
-use crate::link::{Role, Stage, pause};
+use crate::link::{NOBODY, Role, Stage, pause};
 use crate::note::{LinkId, Note};
 use crate::session::{Hold, NoteSink, Session};
 use crate::worker::{TERMINATE, Worker};
 
 impl<D: Driver> Worker<D> {
-    fn refuse(&self, session: LinkId, generation: u64, command: &'static str, reason: &'static str) {
-        self.note(Note::Refused { session, generation, command, reason }, false);
+    fn refuse(
+        &self,
+        session: LinkId,
+        generation: u64,
+        command: &'static str,
+        reason: &'static str,
+    ) {
+        self.note(
+            Note::Refused {
+                session,
+                generation,
+                command,
+                reason,
+            },
+            false,
+        );
     }
 
     /// The slot of a session's client link, if the session lives.
     fn session_slot(&mut self, id: LinkId) -> Option<u32> {
         let slot = self.slot_of(id)?;
-        self.link(slot).filter(|link| link.session.is_some()).map(|_| slot)
+        self.link(slot)
+            .filter(|link| link.session.is_some())
+            .map(|_| slot)
     }
 
     /// Runs `step` on a session whose generation is `generation`, or refuses.
@@ -51,8 +68,15 @@ impl<D: Driver> Worker<D> {
         });
     }
 
-    pub(crate) fn pair(&mut self, client_id: LinkId, backend_id: LinkId, generation: u64, hello: &[u8]) {
-        let (Some(client), Some(backend)) = (self.slot_of(client_id), self.slot_of(backend_id)) else {
+    pub(crate) fn pair(
+        &mut self,
+        client_id: LinkId,
+        backend_id: LinkId,
+        generation: u64,
+        hello: &[u8],
+    ) {
+        let (Some(client), Some(backend)) = (self.slot_of(client_id), self.slot_of(backend_id))
+        else {
             self.refuse(client_id, generation, "pair", "a link has gone");
             return;
         };
@@ -80,7 +104,8 @@ impl<D: Driver> Worker<D> {
     }
 
     fn in_messages(&mut self, slot: u32, role: Role) -> bool {
-        self.link(slot).is_some_and(|link| link.role == role && matches!(link.stage, Stage::Messages))
+        self.link(slot)
+            .is_some_and(|link| link.role == role && matches!(link.stage, Stage::Messages))
     }
 
     fn join(&mut self, client: u32, backend: u32) {
@@ -95,7 +120,9 @@ impl<D: Driver> Worker<D> {
     /// Bytes that came in before the links were joined, or while the client was held.
     fn replay_input(&mut self, client: u32, backend: u32) {
         for slot in [backend, client] {
-            let Some(link) = self.link(slot) else { continue };
+            let Some(link) = self.link(slot) else {
+                continue;
+            };
             let input = mem::take(&mut link.input);
             if input.is_empty() {
                 continue;
@@ -147,7 +174,9 @@ impl<D: Driver> Worker<D> {
 
     /// Whether a stopped client may be called held by now.
     pub(crate) fn check_hold(&mut self, slot: u32, session: &mut Session) {
-        let Hold::Stopped { mode } = session.hold else { return };
+        let Hold::Stopped { mode } = session.hold else {
+            return;
+        };
         let Some(link) = self.link(slot) else { return };
         let id = link.id;
         let tracker = &session.tracker;
@@ -192,9 +221,32 @@ impl<D: Driver> Worker<D> {
                 return Err("the session is not held");
             }
             session.hold = Hold::None;
-            worker.resume_client(slot, session);
+            if worker.link(slot).is_some_and(|link| link.peer != NOBODY) {
+                worker.resume_client(slot, session);
+            }
             Ok(())
         });
+        self.dismiss_if_alone(id);
+    }
+
+    /// A client whose host went away while it was held, and who was given no other.
+    fn dismiss_if_alone(&mut self, id: LinkId) {
+        let Some(slot) = self.session_slot(id) else {
+            return;
+        };
+        let alone = |link: &mut crate::link::Link| {
+            link.peer == NOBODY
+                && link
+                    .session
+                    .as_ref()
+                    .is_some_and(|session| session.hold == Hold::None)
+        };
+        if self.link(slot).is_some_and(alone) {
+            self.finish(
+                slot,
+                &farewell("57P01", "terminating connection because its host has gone"),
+            );
+        }
     }
 
     pub(crate) fn inject(&mut self, id: LinkId, generation: u64, data: &[u8]) {
@@ -202,28 +254,46 @@ impl<D: Driver> Worker<D> {
             if session.hold != Hold::Held || !session.tracker.quiescent() {
                 return Err("the session is not held and quiescent");
             }
-            let Some(link) = worker.link(slot) else { return Err("the client has gone") };
+            let Some(link) = worker.link(slot) else {
+                return Err("the client has gone");
+            };
             let backend = link.peer;
-            let mut sink = NoteSink { ring: &worker.shared.ring, session: id, untracked: false };
-            session.tracker.inject(data, &mut sink).map_err(|_| "what is to be injected is not whole messages")?;
+            if backend == NOBODY {
+                return Err("the host has gone");
+            }
+            let mut sink = NoteSink::new(&worker.shared.ring, id);
+            session
+                .tracker
+                .inject(data, &mut sink)
+                .map_err(|_| "what is to be injected is not whole messages")?;
             worker.emit(backend, data);
             Ok(())
         });
     }
 
-    pub(crate) fn cut_over(&mut self, id: LinkId, generation: u64, backend_id: LinkId, hello: &[u8]) {
+    pub(crate) fn cut_over(
+        &mut self,
+        id: LinkId,
+        generation: u64,
+        backend_id: LinkId,
+        hello: &[u8],
+    ) {
         self.on_session(id, generation, "cut_over", |worker, slot, session| {
             if session.hold != Hold::Held || !session.tracker.quiescent() {
                 return Err("the session is not held and quiescent");
             }
-            let Some(fresh) = worker.slot_of(backend_id) else { return Err("the new backend has gone") };
+            let Some(fresh) = worker.slot_of(backend_id) else {
+                return Err("the new backend has gone");
+            };
             if !worker.in_messages(fresh, Role::Backend) {
                 return Err("the new backend is not ready");
             }
-            let Some(link) = worker.link(slot) else { return Err("the client has gone") };
+            let Some(link) = worker.link(slot) else {
+                return Err("the client has gone");
+            };
             let old = mem::replace(&mut link.peer, fresh);
             if let Some(link) = worker.link(old) {
-                link.peer = crate::link::NOBODY;
+                link.peer = NOBODY;
             }
             worker.finish(old, &TERMINATE);
             worker.emit(slot, hello);
@@ -232,9 +302,18 @@ impl<D: Driver> Worker<D> {
             session.own_replies = Vec::new();
             session.counters.backend.store(backend_id.0, Relaxed);
             session.hold = Hold::None;
-            worker.note(Note::CutOver { session: id, generation }, false);
+            worker.note(
+                Note::CutOver {
+                    session: id,
+                    generation,
+                },
+                false,
+            );
             // What the new host has said on its own since its login.
-            let early = worker.link(fresh).map(|link| mem::take(&mut link.input)).unwrap_or_default();
+            let early = worker
+                .link(fresh)
+                .map(|link| mem::take(&mut link.input))
+                .unwrap_or_default();
             if !early.is_empty() && worker.from_backend(slot, fresh, session, &early).is_err() {
                 worker.mark_broken(slot, "protocol violation by the new host".to_owned());
             }

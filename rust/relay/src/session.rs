@@ -15,9 +15,14 @@ pub(crate) enum Hold {
     None,
     /// Stop the client at the next request boundary; or, with `pass`, after the next
     /// chunk, because the client is inside a transaction that only it can end.
-    Wanted { mode: HoldMode, pass: bool },
+    Wanted {
+        mode: HoldMode,
+        pass: bool,
+    },
     /// The client is stopped; the host still owes answers.
-    Stopped { mode: HoldMode },
+    Stopped {
+        mode: HoldMode,
+    },
     /// The control plane has been told.
     Held,
 }
@@ -37,8 +42,14 @@ impl Session {
     pub(crate) fn publish(&self) {
         use std::sync::atomic::Ordering::Relaxed;
         let held = self.hold == Hold::Held;
-        self.counters.set_state(status_byte(self.tracker.status()), self.tracker.quiescent(), held);
-        self.counters.requests.store(self.tracker.requests(), Relaxed);
+        self.counters.set_state(
+            status_byte(self.tracker.status()),
+            self.tracker.quiescent(),
+            held,
+        );
+        self.counters
+            .requests
+            .store(self.tracker.requests(), Relaxed);
     }
 
     /// The note that says how the session was held.
@@ -51,7 +62,10 @@ impl Session {
             quiescent: self.tracker.quiescent(),
             requests: self.tracker.requests(),
             flags: self.tracker.flags().bits(),
-            statements: statements.named().map(|(_, frame)| frame.to_vec()).collect(),
+            statements: statements
+                .named()
+                .map(|(_, frame)| frame.to_vec())
+                .collect(),
             unnamed: statements.unnamed().map(<[u8]>::to_vec),
         }
     }
@@ -66,19 +80,43 @@ pub(crate) struct NoteSink<'a> {
     pub(crate) ring: &'a Ring,
     pub(crate) session: LinkId,
     pub(crate) untracked: bool,
+    /// The host has said its last word: FATAL or PANIC.
+    pub(crate) fatal: bool,
+}
+
+impl<'a> NoteSink<'a> {
+    pub(crate) fn new(ring: &'a Ring, session: LinkId) -> Self {
+        Self {
+            ring,
+            session,
+            untracked: false,
+            fatal: false,
+        }
+    }
 }
 
 impl Sink for NoteSink<'_> {
     fn note(&mut self, note: WireNote<'_>) {
         match note {
             WireNote::ParameterStatus { name, value } => self.ring.push(
-                Note::ParameterChanged { session: self.session, name: name.to_vec(), value: value.to_vec() },
+                Note::ParameterChanged {
+                    session: self.session,
+                    name: name.to_vec(),
+                    value: value.to_vec(),
+                },
                 false,
             ),
             WireNote::Statement(flags) => {
-                self.ring.push(Note::Flagged { session: self.session, flags: flags.bits() }, true);
+                self.ring.push(
+                    Note::Flagged {
+                        session: self.session,
+                        flags: flags.bits(),
+                    },
+                    true,
+                );
             }
             WireNote::Untracked(_) => self.untracked = true,
+            WireNote::Fatal { .. } => self.fatal = true,
             _ => {}
         }
     }

@@ -18,6 +18,7 @@ use crate::driver::{Driver, Event, Kind};
 use crate::engine::{Settings, Shared};
 use crate::link::{Link, NOBODY, Role, Stage, pause};
 use crate::note::{LinkId, Note};
+use crate::session::Hold;
 use crate::socket;
 use crate::tls::ServerContext;
 
@@ -66,7 +67,12 @@ pub(crate) struct Worker<D> {
 }
 
 impl<D: Driver> Worker<D> {
-    pub(crate) fn new(number: usize, driver: D, shared: Arc<Shared>, commands: Receiver<Command>) -> Self {
+    pub(crate) fn new(
+        number: usize,
+        driver: D,
+        shared: Arc<Shared>,
+        commands: Receiver<Command>,
+    ) -> Self {
         let tracker_config = shared.settings.tracker_config();
         Self {
             number,
@@ -98,7 +104,10 @@ impl<D: Driver> Worker<D> {
             let timeout_ms = if self.startups.is_empty() && self.closings.is_empty() {
                 -1
             } else {
-                self.next_tick.saturating_duration_since(Instant::now()).as_millis() as i32 + 1
+                self.next_tick
+                    .saturating_duration_since(Instant::now())
+                    .as_millis() as i32
+                    + 1
             };
             self.driver.wait(timeout_ms);
             while let Some(event) = self.driver.next() {
@@ -144,14 +153,40 @@ impl<D: Driver> Worker<D> {
                     }
                 }
             }
-            Command::Adopt { fd, listener, peer, tls } => self.adopt(fd, listener, peer, tls),
+            Command::Adopt {
+                fd,
+                listener,
+                peer,
+                tls,
+            } => self.adopt(fd, listener, peer, tls),
             Command::Dial { link, fd, dial } => self.dial(link, fd, dial),
             Command::Send { link, data } => self.send_messages(link, &data),
-            Command::Pair { client, backend, generation, hello } => self.pair(client, backend, generation, &hello),
-            Command::Hold { session, generation, mode } => self.hold(session, generation, mode),
-            Command::Release { session, generation } => self.release(session, generation),
-            Command::Inject { session, generation, data } => self.inject(session, generation, &data),
-            Command::CutOver { session, generation, backend, hello } => {
+            Command::Pair {
+                client,
+                backend,
+                generation,
+                hello,
+            } => self.pair(client, backend, generation, &hello),
+            Command::Hold {
+                session,
+                generation,
+                mode,
+            } => self.hold(session, generation, mode),
+            Command::Release {
+                session,
+                generation,
+            } => self.release(session, generation),
+            Command::Inject {
+                session,
+                generation,
+                data,
+            } => self.inject(session, generation, &data),
+            Command::CutOver {
+                session,
+                generation,
+                backend,
+                hello,
+            } => {
                 self.cut_over(session, generation, backend, &hello);
             }
             Command::Close { link, farewell } => self.close_command(link, &farewell),
@@ -197,7 +232,10 @@ impl<D: Driver> Worker<D> {
 
     /// Closes a link at once, and its session's other link in the way that fits.
     pub(crate) fn remove(&mut self, slot: u32, reason: &str) {
-        let place = self.places.get_mut(slot as usize).map(|place| std::mem::replace(place, Place::Free));
+        let place = self
+            .places
+            .get_mut(slot as usize)
+            .map(|place| std::mem::replace(place, Place::Free));
         match place {
             None | Some(Place::Free) => {}
             Some(Place::Listener(_)) => {
@@ -215,7 +253,13 @@ impl<D: Driver> Worker<D> {
                 if link.role == Role::Client {
                     self.shared.registry.remove(link.id);
                 }
-                self.note(Note::Closed { link: link.id, reason: reason.to_owned() }, false);
+                self.note(
+                    Note::Closed {
+                        link: link.id,
+                        reason: reason.to_owned(),
+                    },
+                    false,
+                );
                 let peer = link.peer;
                 let role = link.role;
                 drop(link);
@@ -228,6 +272,12 @@ impl<D: Driver> Worker<D> {
     fn orphan(&mut self, peer: u32, gone: Role, reason: &str) {
         let Some(link) = self.link(peer) else { return };
         link.peer = NOBODY;
+        let waits = |session: &crate::session::Session| {
+            session.hold == Hold::Held && session.tracker.quiescent()
+        };
+        if gone == Role::Backend && link.session.as_deref().is_some_and(waits) {
+            return; // it is about to be given another backend; `release` says farewell if not
+        }
         match gone {
             // The host sees what it would have seen: its client is gone.
             Role::Client => self.remove(peer, reason),
@@ -253,7 +303,9 @@ impl<D: Driver> Worker<D> {
 
     /// Sends protocol bytes on a link, through TLS where it has it.
     pub(crate) fn emit(&mut self, slot: u32, data: &[u8]) {
-        let Some(Place::Link(link)) = self.places.get_mut(slot as usize) else { return };
+        let Some(Place::Link(link)) = self.places.get_mut(slot as usize) else {
+            return;
+        };
         let result = if let Some(tls) = &mut link.tls {
             self.cipher.clear();
             tls.transmit(data, &mut self.cipher)
@@ -301,7 +353,10 @@ impl<D: Driver> Worker<D> {
         link.input = Vec::new();
         let (id, ended) = (link.id, link.paused & pause::ENDED != 0);
         let (peer, role) = (std::mem::replace(&mut link.peer, NOBODY), link.role);
-        let quiescent = link.session.take().is_some_and(|session| session.tracker.quiescent());
+        let quiescent = link
+            .session
+            .take()
+            .is_some_and(|session| session.tracker.quiescent());
         if was_preface {
             self.startups_open -= 1;
         }
@@ -324,7 +379,11 @@ impl<D: Driver> Worker<D> {
             tls.close_notify(&mut self.cipher);
             let _ = self.driver.send(slot, &self.cipher);
         }
-        self.set_pause(slot, pause::CLOGGED | pause::HELD | pause::UNANSWERED, false);
+        self.set_pause(
+            slot,
+            pause::CLOGGED | pause::HELD | pause::UNANSWERED,
+            false,
+        );
         if self.driver.flushed(slot) {
             if ended {
                 self.mark_broken(slot, "closed".to_owned());
@@ -332,7 +391,8 @@ impl<D: Driver> Worker<D> {
             }
             self.shutdown(slot);
         }
-        self.closings.push_back((Instant::now() + CLOSING_SECONDS_MAX, id));
+        self.closings
+            .push_back((Instant::now() + CLOSING_SECONDS_MAX, id));
     }
 
     pub(crate) fn shutdown(&mut self, slot: u32) {
@@ -368,7 +428,14 @@ impl<D: Driver> Worker<D> {
                     self.set_pause(slot, pause::ENDED, true);
                 }
             }
-            _ => self.remove(slot, if role == Role::Client { "the client has closed" } else { "the host has closed" }),
+            _ => self.remove(
+                slot,
+                if role == Role::Client {
+                    "the client has closed"
+                } else {
+                    "the host has closed"
+                },
+            ),
         }
     }
 
@@ -379,7 +446,9 @@ impl<D: Driver> Worker<D> {
 
     /// Passes a client's end of input on, once the host has all that came before it.
     pub(crate) fn pass_end(&mut self, client: u32, backend: u32) {
-        let held = self.link(client).is_some_and(|link| link.paused & pause::HELD != 0);
+        let held = self
+            .link(client)
+            .is_some_and(|link| link.paused & pause::HELD != 0);
         if !held && self.driver.flushed(backend) {
             if let Some(Place::Link(link)) = self.places.get_mut(backend as usize)
                 && let Some(tls) = &mut link.tls
@@ -394,8 +463,11 @@ impl<D: Driver> Worker<D> {
 
     fn on_unclogged(&mut self, slot: u32) {
         let Some(link) = self.link(slot) else { return };
-        let (peer, closing, ended) =
-            (link.peer, matches!(link.stage, Stage::Closing), link.paused & pause::ENDED != 0);
+        let (peer, closing, ended) = (
+            link.peer,
+            matches!(link.stage, Stage::Closing),
+            link.paused & pause::ENDED != 0,
+        );
         if closing {
             if !self.driver.flushed(slot) {
                 return;
@@ -408,7 +480,10 @@ impl<D: Driver> Worker<D> {
             return;
         }
         self.set_pause(peer, pause::CLOGGED, false);
-        if self.link(peer).is_some_and(|l| l.role == Role::Client && l.paused & pause::ENDED != 0) {
+        if self
+            .link(peer)
+            .is_some_and(|l| l.role == Role::Client && l.paused & pause::ENDED != 0)
+        {
             self.pass_end(peer, slot);
         }
     }
@@ -418,7 +493,9 @@ impl<D: Driver> Worker<D> {
         self.next_tick = now + TICK;
         while let Some((_, id)) = self.startups.pop_front_if(|(deadline, _)| *deadline <= now) {
             if let Some(slot) = self.slot_of(id)
-                && self.link(slot).is_some_and(|link| matches!(link.stage, Stage::Preface(_)))
+                && self
+                    .link(slot)
+                    .is_some_and(|link| matches!(link.stage, Stage::Preface(_)))
             {
                 self.remove(slot, "startup took too long");
             }
@@ -442,27 +519,48 @@ impl<D: Driver> Worker<D> {
     }
 
     fn unlisten(&mut self, listener: u64) {
-        let found = self.places.iter().position(|p| matches!(p, Place::Listener(l) if l.listener == listener));
+        let found = self
+            .places
+            .iter()
+            .position(|p| matches!(p, Place::Listener(l) if l.listener == listener));
         if let Some(slot) = found {
             self.remove(slot as u32, "");
         }
     }
 
     fn on_accepted(&mut self, slot: u32, fd: OwnedFd, peer: String) {
-        let Some(Place::Listener(l)) = self.places.get(slot as usize) else { return };
+        let Some(Place::Listener(l)) = self.places.get(slot as usize) else {
+            return;
+        };
         let (listener, tls) = (l.listener, l.tls.clone());
         match self.shared.lightest_worker() {
             worker if worker == self.number => self.adopt(fd, listener, peer, tls),
-            worker => self.shared.submit(worker, Command::Adopt { fd, listener, peer, tls }),
+            worker => self.shared.submit(
+                worker,
+                Command::Adopt {
+                    fd,
+                    listener,
+                    peer,
+                    tls,
+                },
+            ),
         }
     }
 
     fn adopt(&mut self, fd: OwnedFd, listener: u64, peer: String, tls: Option<ServerContext>) {
-        let startups_max = self.settings().startups_max.div_ceil(self.shared.links.len()).max(1);
+        let startups_max = self
+            .settings()
+            .startups_max
+            .div_ceil(self.shared.links.len())
+            .max(1);
         while self.startups_open >= startups_max {
-            let Some((_, id)) = self.startups.pop_front() else { break };
+            let Some((_, id)) = self.startups.pop_front() else {
+                break;
+            };
             if let Some(slot) = self.slot_of(id)
-                && self.link(slot).is_some_and(|link| matches!(link.stage, Stage::Preface(_)))
+                && self
+                    .link(slot)
+                    .is_some_and(|link| matches!(link.stage, Stage::Preface(_)))
             {
                 self.remove(slot, "too many clients have not finished their startup");
             }
@@ -471,14 +569,21 @@ impl<D: Driver> Worker<D> {
         if socket::prepare(fd.as_raw_fd(), self.settings().socket_options()).is_err() {
             return; // the client has gone already
         }
-        let preface = crate::link::Preface { listener, peer, tls, tls_asked: false, gss_asked: false };
+        let preface = crate::link::Preface {
+            listener,
+            peer,
+            tls,
+            tls_asked: false,
+            gss_asked: false,
+        };
         let link = Link::new(id, fd, Role::Client, Stage::Preface(Box::new(preface)));
         if self.insert(link, Kind::Stream).is_ok() {
             self.startups_open += 1;
             if self.startups.is_empty() && self.closings.is_empty() {
                 self.next_tick = Instant::now() + TICK;
             }
-            self.startups.push_back((Instant::now() + self.settings().startup_seconds_max, id));
+            self.startups
+                .push_back((Instant::now() + self.settings().startup_seconds_max, id));
         }
     }
 

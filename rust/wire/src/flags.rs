@@ -57,6 +57,8 @@ flags! {
     ESCAPED = 17;
     /// A FunctionCall message, which names its function by object identifier only.
     FUNCTION_CALL = 18;
+    /// SET of a name with a dot, or of one that is quoted: it may be a custom parameter, which the server does not list.
+    SET_CUSTOM = 19;
     /// More prepared statements than the tracker may keep: the list is no longer complete.
     STATEMENTS_OVERFLOW = 24;
     /// The session streams replication data (CopyBothResponse was seen).

@@ -66,6 +66,7 @@ const FIRST: &[(&str, Flags)] = &[
 ];
 
 const SET: u128 = packed("set").0;
+const SESSION: u128 = packed("session").0;
 /// Words after SET that confine it to the transaction.
 const CONFINED: [u128; 3] = [
     packed("local").0,
@@ -113,6 +114,8 @@ enum AfterSet {
     Not,
     /// SET; the next word decides.
     Set,
+    /// SET and a name; a dot would make it a custom parameter's.
+    Named,
     /// SET LOCAL or the like; only a dot can still make it the name of a parameter.
     Confined,
 }
@@ -198,10 +201,17 @@ impl Scanner {
                 self.after_set = AfterSet::Confined;
                 return;
             }
-            AfterSet::Set => self.found |= Flags::SET,
-            AfterSet::Not | AfterSet::Confined => {}
+            AfterSet::Set => {
+                self.found |= Flags::SET;
+                // SET SESSION work_mem is SET work_mem.
+                self.after_set = if word == SESSION {
+                    AfterSet::Set
+                } else {
+                    AfterSet::Named
+                };
+            }
+            _ => self.after_set = AfterSet::Not,
         }
-        self.after_set = AfterSet::Not;
         self.unicode = word == u128::from(b'u');
         self.look_up(ANYWHERE, word, length);
         if self.first {
@@ -249,7 +259,7 @@ impl Scanner {
     #[cold]
     fn mark_after_set(&mut self, byte: u8) {
         if self.after_set == AfterSet::Set || matches!(byte, b'.' | b'/' | b'-') {
-            self.found |= Flags::SET;
+            self.found |= Flags::SET | Flags::SET_CUSTOM;
         }
         self.after_set = AfterSet::Not;
     }
