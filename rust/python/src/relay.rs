@@ -30,9 +30,14 @@ impl ServerTls {
         client_ca_pem: Option<&[u8]>,
         client_certificate_required: bool,
     ) -> PyResult<Self> {
-        ServerContext::build(certificate_pem, key_pem, client_ca_pem, client_certificate_required)
-            .map(Self)
-            .map_err(tls_error)
+        ServerContext::build(
+            certificate_pem,
+            key_pem,
+            client_ca_pem,
+            client_certificate_required,
+        )
+        .map(Self)
+        .map_err(tls_error)
     }
 }
 
@@ -52,7 +57,9 @@ impl ClientTls {
             "full" => Verify::Full,
             _ => return Err(PyValueError::new_err("verify must be none, ca or full")),
         };
-        ClientContext::build(verify, ca_pem, certificate_pem, key_pem).map(Self).map_err(tls_error)
+        ClientContext::build(verify, ca_pem, certificate_pem, key_pem)
+            .map(Self)
+            .map_err(tls_error)
     }
 }
 
@@ -180,42 +187,148 @@ fn bytes(py: Python<'_>, data: &[u8]) -> Py<PyBytes> {
 }
 
 fn tls_info(py: Python<'_>, info: Option<Box<tls::TlsInfo>>) -> PyResult<Option<Py<TlsInfo>>> {
-    info.map(|info| Py::new(py, TlsInfo::new(*info))).transpose()
+    info.map(|info| Py::new(py, TlsInfo::new(*info)))
+        .transpose()
 }
 
 fn to_python(py: Python<'_>, note: Note) -> PyResult<Py<PyAny>> {
     Ok(match note {
-        Note::Opened { link, listener, peer, protocol, startup, tls } => {
+        Note::Opened {
+            link,
+            listener,
+            peer,
+            protocol,
+            startup,
+            tls,
+        } => {
             let (startup, tls) = (bytes(py, &startup), tls_info(py, tls)?);
-            Py::new(py, Opened { link: link.0, listener, peer, protocol, startup, tls })?.into_any()
+            Py::new(
+                py,
+                Opened {
+                    link: link.0,
+                    listener,
+                    peer,
+                    protocol,
+                    startup,
+                    tls,
+                },
+            )?
+            .into_any()
         }
-        Note::CancelRequested { link, process_id, key, peer } => {
-            Py::new(py, CancelRequested { link: link.0, process_id, key: bytes(py, &key), peer })?.into_any()
-        }
+        Note::CancelRequested {
+            link,
+            process_id,
+            key,
+            peer,
+        } => Py::new(
+            py,
+            CancelRequested {
+                link: link.0,
+                process_id,
+                key: bytes(py, &key),
+                peer,
+            },
+        )?
+        .into_any(),
         Note::Connected { link, tls } => {
             let tls = tls_info(py, tls)?;
             Py::new(py, Connected { link: link.0, tls })?.into_any()
         }
-        Note::Messages { link, data } => Py::new(py, Messages { link: link.0, data: bytes(py, &data) })?.into_any(),
-        Note::Held { session, generation, status, quiescent, requests, flags, statements, unnamed } => {
-            let statements = PyList::new(py, statements.iter().map(|frame| PyBytes::new(py, frame)))?.unbind();
+        Note::Messages { link, data } => Py::new(
+            py,
+            Messages {
+                link: link.0,
+                data: bytes(py, &data),
+            },
+        )?
+        .into_any(),
+        Note::Held {
+            session,
+            generation,
+            status,
+            quiescent,
+            requests,
+            flags,
+            statements,
+            unnamed,
+        } => {
+            let statements =
+                PyList::new(py, statements.iter().map(|frame| PyBytes::new(py, frame)))?.unbind();
             let unnamed = unnamed.map(|frame| bytes(py, &frame));
             let session = session.0;
-            Py::new(py, Held { session, generation, status, quiescent, requests, flags, statements, unnamed })?
-                .into_any()
+            Py::new(
+                py,
+                Held {
+                    session,
+                    generation,
+                    status,
+                    quiescent,
+                    requests,
+                    flags,
+                    statements,
+                    unnamed,
+                },
+            )?
+            .into_any()
         }
-        Note::CutOver { session, generation } => {
-            Py::new(py, CutOver { session: session.0, generation })?.into_any()
-        }
-        Note::Refused { session, generation, command, reason } => {
-            Py::new(py, Refused { session: session.0, generation, command, reason })?.into_any()
-        }
-        Note::ParameterChanged { session, name, value } => {
+        Note::CutOver {
+            session,
+            generation,
+        } => Py::new(
+            py,
+            CutOver {
+                session: session.0,
+                generation,
+            },
+        )?
+        .into_any(),
+        Note::Refused {
+            session,
+            generation,
+            command,
+            reason,
+        } => Py::new(
+            py,
+            Refused {
+                session: session.0,
+                generation,
+                command,
+                reason,
+            },
+        )?
+        .into_any(),
+        Note::ParameterChanged {
+            session,
+            name,
+            value,
+        } => {
             let (name, value) = (bytes(py, &name), bytes(py, &value));
-            Py::new(py, ParameterChanged { session: session.0, name, value })?.into_any()
+            Py::new(
+                py,
+                ParameterChanged {
+                    session: session.0,
+                    name,
+                    value,
+                },
+            )?
+            .into_any()
         }
-        Note::Flagged { session, flags } => Py::new(py, Flagged { session: session.0, flags })?.into_any(),
-        Note::Closed { link, reason } => Py::new(py, Closed { link: link.0, reason })?.into_any(),
+        Note::Flagged { session, flags } => Py::new(
+            py,
+            Flagged {
+                session: session.0,
+                flags,
+            },
+        )?
+        .into_any(),
+        Note::Closed { link, reason } => Py::new(
+            py,
+            Closed {
+                link: link.0,
+                reason,
+            },
+        )?
+        .into_any(),
     })
 }
 
@@ -231,7 +344,10 @@ impl Engine {
         startups_max=10_000, message_bytes_max=1_048_576, statements_bytes_max=1_048_576,
         tcp_user_timeout_ms=0, keepalive_idle_seconds=60
     ))]
-    #[expect(clippy::too_many_arguments, reason = "keyword arguments of one configuration section")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "keyword arguments of one configuration section"
+    )]
     fn new(
         workers: usize,
         driver: &str,
@@ -248,7 +364,11 @@ impl Engine {
             "auto" => DriverChoice::Auto,
             "epoll" => DriverChoice::Epoll,
             "io_uring" => DriverChoice::IoUring,
-            _ => return Err(PyValueError::new_err("driver must be auto, epoll or io_uring")),
+            _ => {
+                return Err(PyValueError::new_err(
+                    "driver must be auto, epoll or io_uring",
+                ));
+            }
         };
         let startup_seconds_max = Duration::try_from_secs_f64(startup_seconds_max)
             .map_err(|_| PyValueError::new_err("startup_seconds_max is out of range"))?;
@@ -264,7 +384,9 @@ impl Engine {
             tcp_user_timeout_ms,
             keepalive_idle_seconds,
         };
-        pywire_relay::Engine::start(settings).map(Self).map_err(|e| PyOSError::new_err(e.to_string()))
+        pywire_relay::Engine::start(settings)
+            .map(Self)
+            .map_err(|e| PyOSError::new_err(e.to_string()))
     }
 
     #[getter]
@@ -297,7 +419,8 @@ impl Engine {
 
     #[pyo3(signature = (listener, tls=None))]
     fn set_listener_tls(&self, listener: u64, tls: Option<&ServerTls>) {
-        self.0.set_listener_tls(listener, tls.map(|tls| tls.0.clone()));
+        self.0
+            .set_listener_tls(listener, tls.map(|tls| tls.0.clone()));
     }
 
     #[pyo3(signature = (fd, *, near=None, tls=None, tls_required=false, direct_tls=false, server_name="", hello=&b""[..]))]
@@ -328,7 +451,8 @@ impl Engine {
     }
 
     fn pair(&self, client: u64, backend: u64, generation: u64, hello: &[u8]) {
-        self.0.pair(LinkId(client), LinkId(backend), generation, hello.to_vec());
+        self.0
+            .pair(LinkId(client), LinkId(backend), generation, hello.to_vec());
     }
 
     fn hold(&self, session: u64, generation: u64) {
@@ -348,7 +472,8 @@ impl Engine {
     }
 
     fn cut_over(&self, session: u64, generation: u64, backend: u64, hello: &[u8]) {
-        self.0.cut_over(LinkId(session), generation, LinkId(backend), hello.to_vec());
+        self.0
+            .cut_over(LinkId(session), generation, LinkId(backend), hello.to_vec());
     }
 
     #[pyo3(signature = (link, farewell=&b""[..]))]
@@ -366,7 +491,11 @@ impl Engine {
     }
 
     fn drain(&self, py: Python<'_>, limit: usize) -> PyResult<Vec<Py<PyAny>>> {
-        self.0.drain(limit).into_iter().map(|note| to_python(py, note)).collect()
+        self.0
+            .drain(limit)
+            .into_iter()
+            .map(|note| to_python(py, note))
+            .collect()
     }
 
     fn stop(&self, py: Python<'_>) {
@@ -378,7 +507,7 @@ impl Engine {
 pub(crate) mod relay {
     #[pymodule_export]
     use super::{
-        CancelRequested, ClientTls, Closed, Connected, CutOver, Engine, Flagged, Held, Messages, Opened,
-        ParameterChanged, Refused, ServerTls, SessionStats, TlsInfo, end_point_hash,
+        CancelRequested, ClientTls, Closed, Connected, CutOver, Engine, Flagged, Held, Messages,
+        Opened, ParameterChanged, Refused, ServerTls, SessionStats, TlsInfo, end_point_hash,
     };
 }

@@ -31,17 +31,62 @@ pub struct Dial {
 
 #[derive(Debug)]
 pub(crate) enum Command {
-    Listen { listener: u64, fd: OwnedFd, tls: Option<ServerContext> },
-    Unlisten { listener: u64 },
-    SetListenerTls { listener: u64, tls: Option<ServerContext> },
-    Adopt { fd: OwnedFd, listener: u64, peer: String, tls: Option<ServerContext> },
-    Dial { link: LinkId, fd: OwnedFd, dial: Box<Dial> },
-    Send { link: LinkId, data: Vec<u8> },
-    Pair { client: LinkId, backend: LinkId, generation: u64, hello: Vec<u8> },
-    Hold { session: LinkId, generation: u64, mode: HoldMode },
-    Release { session: LinkId, generation: u64 },
-    Inject { session: LinkId, generation: u64, data: Vec<u8> },
-    CutOver { session: LinkId, generation: u64, backend: LinkId, hello: Vec<u8> },
-    Close { link: LinkId, farewell: Vec<u8> },
+    Listen {
+        listener: u64,
+        fd: OwnedFd,
+        tls: Option<ServerContext>,
+    },
+    Unlisten {
+        listener: u64,
+    },
+    SetListenerTls {
+        listener: u64,
+        tls: Option<ServerContext>,
+    },
+    Adopt {
+        fd: OwnedFd,
+        listener: u64,
+        peer: String,
+        tls: Option<ServerContext>,
+    },
+    Dial {
+        link: LinkId,
+        fd: OwnedFd,
+        dial: Box<Dial>,
+    },
+    Send {
+        link: LinkId,
+        data: Vec<u8>,
+    },
+    Pair {
+        client: LinkId,
+        backend: LinkId,
+        generation: u64,
+        hello: Vec<u8>,
+    },
+    Hold {
+        session: LinkId,
+        generation: u64,
+        mode: HoldMode,
+    },
+    Release {
+        session: LinkId,
+        generation: u64,
+    },
+    Inject {
+        session: LinkId,
+        generation: u64,
+        data: Vec<u8>,
+    },
+    CutOver {
+        session: LinkId,
+        generation: u64,
+        backend: LinkId,
+        hello: Vec<u8>,
+    },
+    Close {
+        link: LinkId,
+        farewell: Vec<u8>,
+    },
     Stop,
 }

@@ -92,12 +92,12 @@ impl<D: Driver> Worker<D> {
         let Some(link) = self.link(slot) else { return };
         match (&link.stage, link.role) {
             (Stage::Relayed, Role::Client) => self.with_session(slot, |worker, session| {
-                worker.from_client(slot, session, data)
+                worker.forward_requests(slot, session, data)
             }),
             (Stage::Relayed, Role::Backend) => {
                 let client = link.peer;
                 self.with_session(client, |worker, session| {
-                    worker.from_backend(client, slot, session, data)
+                    worker.forward_replies(client, slot, session, data)
                 });
             }
             (Stage::Messages, _) => self.on_messages(slot, data),
@@ -134,7 +134,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Requests. `data` starts at the end of what was forwarded before.
-    pub(crate) fn from_client(
+    pub(crate) fn forward_requests(
         &mut self,
         slot: u32,
         session: &mut Session,
@@ -183,7 +183,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// Replies. `client` is the session's client slot, `slot` the backend's.
-    pub(crate) fn from_backend(
+    pub(crate) fn forward_replies(
         &mut self,
         client: u32,
         slot: u32,

@@ -28,24 +28,34 @@ const RELAYED_MESSAGE_BYTES_MAX: u32 = 0x3fff_ffff + 4;
 pub enum DriverChoice {
     /// The best that the kernel allows.
     Auto,
+    /// Readiness, one system call for each receive and send.
     Epoll,
+    /// Completion, one system call for a whole turn.
     IoUring,
 }
 
 /// What an engine is started with. Every limit carries its unit in its name.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Threads, 1 to 64.
     pub workers: usize,
+    /// The way of moving bytes.
     pub driver: DriverChoice,
+    /// Notes that may wait before the workers do.
     pub notes_max: usize,
+    /// The size of a receive buffer. Buffers belong to workers, not to sessions.
     pub receive_bytes: usize,
+    /// How long a client may take to finish its startup packet.
     pub startup_seconds_max: Duration,
+    /// Clients that may be at it at the same time; the oldest is cut off for a new one.
     pub startups_max: usize,
     /// The longest message in message mode (relayed messages stream, up to PostgreSQL's own limit).
     pub message_bytes_max: usize,
     /// Prepared statements kept for a session, so that it can move.
     pub statements_bytes_max: usize,
+    /// Milliseconds until unacknowledged data ends a connection; 0 leaves the kernel's default.
     pub tcp_user_timeout_ms: u32,
+    /// Idle seconds before the first keepalive probe.
     pub keepalive_idle_seconds: u32,
 }
 
@@ -86,14 +96,22 @@ struct Door {
 
 impl Shared {
     pub(crate) fn submit(&self, worker: usize, command: Command) {
-        let Some(door) = self.doors.get(worker) else { return };
+        let Some(door) = self.doors.get(worker) else {
+            return;
+        };
         // A worker that has ended takes nothing: its links have been reported closed.
-        let _ = door.sender.lock().unwrap_or_else(PoisonError::into_inner).send(command);
+        let _ = door
+            .sender
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .send(command);
         door.wake.signal();
     }
 
     pub(crate) fn lightest_worker(&self) -> usize {
-        (0..self.links.len()).min_by_key(|&n| self.links[n].load(Relaxed)).unwrap_or(0)
+        (0..self.links.len())
+            .min_by_key(|&n| self.links[n].load(Relaxed))
+            .unwrap_or(0)
     }
 }
 
@@ -117,7 +135,10 @@ impl Engine {
         let mut receivers = Vec::new();
         for _ in 0..workers {
             let (sender, receiver) = mpsc::channel();
-            doors.push(Door { sender: Mutex::new(sender), wake: Arc::new(EventFd::new()?) });
+            doors.push(Door {
+                sender: Mutex::new(sender),
+                wake: Arc::new(EventFd::new()?),
+            });
             receivers.push(receiver);
         }
         let shared = Arc::new(Shared {
@@ -128,8 +149,12 @@ impl Engine {
             serial: AtomicU64::new(1),
             doors,
         });
-        let mut engine =
-            Self { driver: shared.settings.driver, shared, threads: Mutex::default(), listeners: AtomicU64::new(1) };
+        let mut engine = Self {
+            driver: shared.settings.driver,
+            shared,
+            threads: Mutex::default(),
+            listeners: AtomicU64::new(1),
+        };
         for (number, receiver) in receivers.into_iter().enumerate() {
             // The first worker settles what `Auto` means for all.
             engine.driver = engine.start_worker(number, receiver)?;
@@ -145,8 +170,13 @@ impl Engine {
         let thread = thread::Builder::new()
             .name(format!("pywire-relay-{number}"))
             .spawn(move || run_worker(number, choice, shared, receiver, &report))?;
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
-        reported.recv().unwrap_or_else(|_| Err(io::Error::other("a worker thread has ended at its start")))
+        self.threads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(thread);
+        reported
+            .recv()
+            .unwrap_or_else(|_| Err(io::Error::other("a worker thread has ended at its start")))
     }
 
     /// The driver that is in use.
@@ -183,14 +213,22 @@ impl Engine {
 
     /// Changes what new connections of a listener are offered.
     pub fn set_listener_tls(&self, listener: u64, tls: Option<ServerContext>) {
-        self.shared.submit(0, Command::SetListenerTls { listener, tls });
+        self.shared
+            .submit(0, Command::SetListenerTls { listener, tls });
     }
 
     /// Makes a backend link of a socket whose connect has been started.
     pub fn dial(&self, fd: OwnedFd, near: Option<LinkId>, dial: Dial) -> LinkId {
         let worker = near.map_or_else(|| self.shared.lightest_worker(), LinkId::worker);
         let link = LinkId::new(worker, self.shared.serial.fetch_add(1, Relaxed));
-        self.shared.submit(worker, Command::Dial { link, fd, dial: Box::new(dial) });
+        self.shared.submit(
+            worker,
+            Command::Dial {
+                link,
+                fd,
+                dial: Box::new(dial),
+            },
+        );
         link
     }
 
@@ -205,27 +243,63 @@ impl Engine {
 
     /// Joins two links to a session; `hello` goes to the client first.
     pub fn pair(&self, client: LinkId, backend: LinkId, generation: u64, hello: Vec<u8>) {
-        self.to(client, Command::Pair { client, backend, generation, hello });
+        self.to(
+            client,
+            Command::Pair {
+                client,
+                backend,
+                generation,
+                hello,
+            },
+        );
     }
 
     /// Stops the client at a request boundary.
     pub fn hold(&self, session: LinkId, generation: u64, mode: HoldMode) {
-        self.to(session, Command::Hold { session, generation, mode });
+        self.to(
+            session,
+            Command::Hold {
+                session,
+                generation,
+                mode,
+            },
+        );
     }
 
     /// Lets a held client go on.
     pub fn release(&self, session: LinkId, generation: u64) {
-        self.to(session, Command::Release { session, generation });
+        self.to(
+            session,
+            Command::Release {
+                session,
+                generation,
+            },
+        );
     }
 
     /// Sends our own request to a held session's host; the client sees nothing of it.
     pub fn inject(&self, session: LinkId, generation: u64, data: Vec<u8>) {
-        self.to(session, Command::Inject { session, generation, data });
+        self.to(
+            session,
+            Command::Inject {
+                session,
+                generation,
+                data,
+            },
+        );
     }
 
     /// Moves a held session to another backend link.
     pub fn cut_over(&self, session: LinkId, generation: u64, backend: LinkId, hello: Vec<u8>) {
-        self.to(session, Command::CutOver { session, generation, backend, hello });
+        self.to(
+            session,
+            Command::CutOver {
+                session,
+                generation,
+                backend,
+                hello,
+            },
+        );
     }
 
     /// Says `farewell` on a link and closes it; of a session, both links.
@@ -240,7 +314,10 @@ impl Engine {
 
     /// Open links and sessions.
     pub fn totals(&self) -> (usize, usize) {
-        (self.shared.links.iter().map(|n| n.load(Relaxed)).sum(), self.shared.registry.len())
+        (
+            self.shared.links.iter().map(|n| n.load(Relaxed)).sum(),
+            self.shared.registry.len(),
+        )
     }
 
     /// Closes every link and ends the threads.
@@ -249,7 +326,8 @@ impl Engine {
         for worker in 0..self.workers() {
             self.shared.submit(worker, Command::Stop);
         }
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             let _ = thread.join();
         }
@@ -264,7 +342,10 @@ fn run_worker(
     receiver: Receiver<Command>,
     report: &SyncSender<io::Result<DriverChoice>>,
 ) {
-    let (wake, receive_bytes) = (Arc::clone(&shared.doors[number].wake), shared.settings.receive_bytes);
+    let (wake, receive_bytes) = (
+        Arc::clone(&shared.doors[number].wake),
+        shared.settings.receive_bytes,
+    );
     if choice != DriverChoice::Epoll {
         match UringDriver::new(Arc::clone(&wake), receive_bytes) {
             Ok(driver) => {

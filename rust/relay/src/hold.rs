@@ -129,9 +129,9 @@ impl<D: Driver> Worker<D> {
             }
             self.with_session(client, |worker, session| {
                 if slot == client {
-                    worker.from_client(client, session, &input)
+                    worker.forward_requests(client, session, &input)
                 } else {
-                    worker.from_backend(client, backend, session, &input)
+                    worker.forward_replies(client, backend, session, &input)
                 }
             });
         }
@@ -206,7 +206,7 @@ impl<D: Driver> Worker<D> {
         let input = mem::take(&mut link.input);
         let (ended, backend) = (link.paused & pause::ENDED != 0, link.peer);
         if !input.is_empty()
-            && let Err(violation) = self.from_client(slot, session, &input)
+            && let Err(violation) = self.forward_requests(slot, session, &input)
         {
             self.mark_broken(slot, format!("{violation:?}"));
         }
@@ -314,7 +314,11 @@ impl<D: Driver> Worker<D> {
                 .link(fresh)
                 .map(|link| mem::take(&mut link.input))
                 .unwrap_or_default();
-            if !early.is_empty() && worker.from_backend(slot, fresh, session, &early).is_err() {
+            if !early.is_empty()
+                && worker
+                    .forward_replies(slot, fresh, session, &early)
+                    .is_err()
+            {
                 worker.mark_broken(slot, "protocol violation by the new host".to_owned());
             }
             worker.set_pause(slot, pause::CLOGGED, false);

@@ -55,8 +55,17 @@ impl<D: Driver> Worker<D> {
             return;
         }
         link.unanswered += told.len();
-        let (id, flood) = (link.id, link.role == Role::Client && link.unanswered > message_bytes_max);
-        self.note(Note::Messages { link: id, data: told }, false);
+        let (id, flood) = (
+            link.id,
+            link.role == Role::Client && link.unanswered > message_bytes_max,
+        );
+        self.note(
+            Note::Messages {
+                link: id,
+                data: told,
+            },
+            false,
+        );
         if flood {
             self.set_pause(slot, pause::UNANSWERED, true);
         }
@@ -79,7 +88,9 @@ mod tests {
 
     #[test]
     fn only_whole_messages_are_counted() {
-        let data = [b'Z', 0, 0, 0, 5, b'I', b'S', 0, 0, 0, 4, b'Q', 0, 0, 0, 9, b'x'];
+        let data = [
+            b'Z', 0, 0, 0, 5, b'I', b'S', 0, 0, 0, 4, b'Q', 0, 0, 0, 9, b'x',
+        ];
         assert_eq!(whole_messages(&data, 100), Ok(11));
         assert_eq!(whole_messages(&data[..9], 100), Ok(6));
         assert_eq!(whole_messages(&data[..3], 100), Ok(0));

@@ -52,7 +52,10 @@ impl<D: Driver> Worker<D> {
                     });
                     return;
                 }
-                Ok(Startup::Start { protocol, parameters }) => {
+                Ok(Startup::Start {
+                    protocol,
+                    parameters,
+                }) => {
                     let startup = parameters.to_vec();
                     let tls = link.tls.as_ref().map(|tls| Box::new(tls.info()));
                     self.opened(slot, |link, preface| Note::Opened {
@@ -76,12 +79,20 @@ impl<D: Driver> Worker<D> {
 
     /// Answers SSLRequest or GSSENCRequest; whether there may be more to parse.
     fn answer_request(&mut self, slot: u32, ssl: bool) -> bool {
-        let Some(link) = self.link(slot) else { return false };
+        let Some(link) = self.link(slot) else {
+            return false;
+        };
         let left = link.input.len() - SSL_REQUEST.len();
         link.input.drain(..SSL_REQUEST.len());
         let encrypted = link.tls.is_some();
-        let Stage::Preface(preface) = &mut link.stage else { return false };
-        let asked = if ssl { &mut preface.tls_asked } else { &mut preface.gss_asked };
+        let Stage::Preface(preface) = &mut link.stage else {
+            return false;
+        };
+        let asked = if ssl {
+            &mut preface.tls_asked
+        } else {
+            &mut preface.gss_asked
+        };
         if std::mem::replace(asked, true) || encrypted {
             self.remove(slot, "encryption was asked for twice");
             return false;
@@ -102,8 +113,14 @@ impl<D: Driver> Worker<D> {
 
     fn start_tls(&mut self, slot: u32, direct: bool) {
         let Some(link) = self.link(slot) else { return };
-        let Stage::Preface(preface) = &mut link.stage else { return };
-        let context = if direct && preface.tls_asked { None } else { preface.tls.clone() };
+        let Stage::Preface(preface) = &mut link.stage else {
+            return;
+        };
+        let context = if direct && preface.tls_asked {
+            None
+        } else {
+            preface.tls.clone()
+        };
         let Some(context) = context else {
             self.remove(slot, "TLS is not offered here");
             return;
@@ -125,10 +142,15 @@ impl<D: Driver> Worker<D> {
     fn opened(&mut self, slot: u32, note: impl FnOnce(LinkId, Preface) -> Note) {
         let Some(link) = self.link(slot) else { return };
         // What follows the packet is the first of the messages (or nothing, as a rule).
-        let length = link.input.first_chunk().map_or(0, |word| u32::from_be_bytes(*word) as usize);
+        let length = link
+            .input
+            .first_chunk()
+            .map_or(0, |word| u32::from_be_bytes(*word) as usize);
         let rest = link.input.split_off(length.min(link.input.len()));
         link.input = Vec::new();
-        let Stage::Preface(preface) = std::mem::replace(&mut link.stage, Stage::Messages) else { return };
+        let Stage::Preface(preface) = std::mem::replace(&mut link.stage, Stage::Messages) else {
+            return;
+        };
         let note = note(link.id, *preface);
         self.startup_done();
         self.note(note, false);
@@ -144,7 +166,13 @@ impl<D: Driver> Worker<D> {
         let link = Link::new(id, fd, Role::Backend, Stage::Connecting(dial));
         let result = socket::prepare(raw, self.settings().socket_options());
         if let Err(e) = result.and_then(|()| self.insert(link, Kind::Connecting).map(drop)) {
-            self.note(Note::Closed { link: id, reason: send_failure(&e) }, false);
+            self.note(
+                Note::Closed {
+                    link: id,
+                    reason: send_failure(&e),
+                },
+                false,
+            );
         }
     }
 
@@ -154,7 +182,9 @@ impl<D: Driver> Worker<D> {
             return;
         }
         let Some(link) = self.link(slot) else { return };
-        let Stage::Connecting(dial) = std::mem::replace(&mut link.stage, Stage::Messages) else { return };
+        let Stage::Connecting(dial) = std::mem::replace(&mut link.stage, Stage::Messages) else {
+            return;
+        };
         if dial.tls.is_none() {
             self.link_up(slot, &dial.hello);
         } else if dial.direct_tls {
@@ -168,7 +198,9 @@ impl<D: Driver> Worker<D> {
     /// The host's one-byte answer to SSLRequest.
     pub(crate) fn on_tls_answer(&mut self, slot: u32, data: &[u8]) {
         let Some(link) = self.link(slot) else { return };
-        let Stage::TlsAsked(dial) = std::mem::replace(&mut link.stage, Stage::Messages) else { return };
+        let Stage::TlsAsked(dial) = std::mem::replace(&mut link.stage, Stage::Messages) else {
+            return;
+        };
         match data {
             b"S" => self.start_backend_tls(slot, dial),
             b"N" if !dial.tls_required => self.link_up(slot, &dial.hello),
@@ -198,7 +230,9 @@ impl<D: Driver> Worker<D> {
     /// The handshake of a backend link has ended well.
     pub(crate) fn on_backend_tls(&mut self, slot: u32) {
         let Some(link) = self.link(slot) else { return };
-        let Stage::TlsHandshake(dial) = std::mem::replace(&mut link.stage, Stage::Messages) else { return };
+        let Stage::TlsHandshake(dial) = std::mem::replace(&mut link.stage, Stage::Messages) else {
+            return;
+        };
         self.link_up(slot, &dial.hello);
     }
 

@@ -56,7 +56,10 @@ impl Ring {
         let mut state = self.lock();
         while state.notes.len() >= self.notes_max && !state.stopping {
             self.wake.signal();
-            state = self.room.wait_timeout(state, ROOM_WAIT).map_or_else(|e| e.into_inner().0, |(state, _)| state);
+            state = self
+                .room
+                .wait_timeout(state, ROOM_WAIT)
+                .map_or_else(|e| e.into_inner().0, |(state, _)| state);
         }
         state.notes.push_back(note);
         drop(state);
@@ -97,11 +100,23 @@ mod tests {
     use std::thread;
 
     fn note(n: u64) -> Note {
-        Note::Closed { link: LinkId(n), reason: String::new() }
+        Note::Closed {
+            link: LinkId(n),
+            reason: String::new(),
+        }
     }
 
     fn numbers(notes: &[Note]) -> Vec<u64> {
-        notes.iter().map(|n| if let Note::Closed { link, .. } = n { link.0 } else { u64::MAX }).collect()
+        notes
+            .iter()
+            .map(|n| {
+                if let Note::Closed { link, .. } = n {
+                    link.0
+                } else {
+                    u64::MAX
+                }
+            })
+            .collect()
     }
 
     #[test]

@@ -11,11 +11,11 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// What every stream socket of the relay is set to.
 #[derive(Clone, Copy, Debug)]
-pub struct SocketOptions {
+pub(crate) struct SocketOptions {
     /// Milliseconds until unacknowledged data ends a connection; 0 leaves the kernel's default.
-    pub tcp_user_timeout_ms: u32,
+    pub(crate) tcp_user_timeout_ms: u32,
     /// Idle seconds before the first keepalive probe.
-    pub keepalive_idle_seconds: u32,
+    pub(crate) keepalive_idle_seconds: u32,
 }
 
 /// A call that returns -1 on failure, retried while it is interrupted.
@@ -43,8 +43,9 @@ pub(crate) fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
 
 /// Sends from `data`, without a signal when the peer is gone.
 pub(crate) fn send(fd: RawFd, data: &[u8]) -> io::Result<usize> {
+    let (start, flags) = (data.as_ptr().cast(), libc::MSG_NOSIGNAL);
     // SAFETY: the pointer and length describe `data`, which outlives the call.
-    let n = retry!(unsafe { libc::send(fd, data.as_ptr().cast(), data.len(), libc::MSG_NOSIGNAL) })?;
+    let n = retry!(unsafe { libc::send(fd, start, data.len(), flags) })?;
     Ok(n.unsigned_abs())
 }
 
@@ -55,7 +56,9 @@ pub(crate) fn accept(listener: RawFd) -> io::Result<(OwnedFd, String)> {
     let mut length = mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: `storage` and `length` are valid for writes and large enough for any address.
-    let fd = retry!(unsafe { libc::accept4(listener, (&raw mut storage).cast(), &raw mut length, flags) })?;
+    let fd = retry!(unsafe {
+        libc::accept4(listener, (&raw mut storage).cast(), &raw mut length, flags)
+    })?;
     // SAFETY: the kernel has just given us this descriptor; nobody else owns it.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     Ok((fd, address_text(&storage)))
@@ -84,15 +87,24 @@ fn set(fd: RawFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
     let length = mem::size_of::<c_int>() as libc::socklen_t;
     // SAFETY: `value` is a c_int that outlives the call, and `length` is its size.
     let result = unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), length) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 fn get(fd: RawFd, level: c_int, name: c_int) -> io::Result<c_int> {
     let mut value: c_int = 0;
     let mut length = mem::size_of::<c_int>() as libc::socklen_t;
     // SAFETY: `value` and `length` are valid for writes, and `length` is the size of `value`.
-    let result = unsafe { libc::getsockopt(fd, level, name, (&raw mut value).cast(), &raw mut length) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(value) }
+    let result =
+        unsafe { libc::getsockopt(fd, level, name, (&raw mut value).cast(), &raw mut length) };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(value)
+    }
 }
 
 /// Sets what each stream socket needs; a Unix-domain socket needs nothing.
@@ -126,7 +138,11 @@ pub(crate) fn peer_address(fd: RawFd) -> String {
     let mut length = mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
     // SAFETY: `storage` and `length` are valid for writes and large enough for any address.
     let result = unsafe { libc::getpeername(fd, (&raw mut storage).cast(), &raw mut length) };
-    if result < 0 { "unknown".to_owned() } else { address_text(&storage) }
+    if result < 0 {
+        "unknown".to_owned()
+    } else {
+        address_text(&storage)
+    }
 }
 
 /// Ends both directions, so that whatever waits on the socket ends too.
@@ -219,7 +235,8 @@ impl Epoll {
     pub(crate) fn wait(&self, events: &mut [libc::epoll_event], timeout_ms: c_int) -> usize {
         let max = c_int::try_from(events.len()).unwrap_or(c_int::MAX);
         // SAFETY: `events` is valid for `max` writes.
-        let n = unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), max, timeout_ms) };
+        let n =
+            unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), max, timeout_ms) };
         usize::try_from(n).unwrap_or(0) // interrupted: nothing happened
     }
 }

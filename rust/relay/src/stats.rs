@@ -8,7 +8,7 @@ use crate::note::LinkId;
 
 /// The live counters of one session. Bytes are the protocol's, before TLS.
 #[derive(Debug, Default)]
-pub struct SessionCounters {
+pub(crate) struct SessionCounters {
     pub(crate) client_bytes_in: AtomicU64,
     pub(crate) client_bytes_out: AtomicU64,
     pub(crate) requests: AtomicU64,
@@ -23,7 +23,10 @@ const HELD: u8 = 2;
 impl SessionCounters {
     pub(crate) fn set_state(&self, status: u8, quiescent: bool, held: bool) {
         self.status.store(status, Relaxed);
-        self.state.store(u8::from(quiescent) * QUIESCENT + u8::from(held) * HELD, Relaxed);
+        self.state.store(
+            u8::from(quiescent) * QUIESCENT + u8::from(held) * HELD,
+            Relaxed,
+        );
     }
 }
 
@@ -53,12 +56,18 @@ pub(crate) struct Registry(Mutex<HashMap<LinkId, Arc<SessionCounters>>>);
 impl Registry {
     pub(crate) fn insert(&self, session: LinkId) -> Arc<SessionCounters> {
         let counters = Arc::new(SessionCounters::default());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(session, Arc::clone(&counters));
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(session, Arc::clone(&counters));
         counters
     }
 
     pub(crate) fn remove(&self, session: LinkId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&session);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&session);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -66,7 +75,12 @@ impl Registry {
     }
 
     pub(crate) fn look(&self, session: LinkId) -> Option<SessionStats> {
-        let counters = Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&session)?);
+        let counters = Arc::clone(
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get(&session)?,
+        );
         let state = counters.state.load(Relaxed);
         Some(SessionStats {
             client_bytes_in: counters.client_bytes_in.load(Relaxed),

@@ -491,7 +491,7 @@ impl<D: Driver> Worker<D> {
     fn tick(&mut self) {
         let now = Instant::now();
         self.next_tick = now + TICK;
-        while let Some((_, id)) = self.startups.pop_front_if(|(deadline, _)| *deadline <= now) {
+        while let Some(id) = due(&mut self.startups, now) {
             if let Some(slot) = self.slot_of(id)
                 && self
                     .link(slot)
@@ -500,7 +500,7 @@ impl<D: Driver> Worker<D> {
                 self.remove(slot, "startup took too long");
             }
         }
-        while let Some((_, id)) = self.closings.pop_front_if(|(deadline, _)| *deadline <= now) {
+        while let Some(id) = due(&mut self.closings, now) {
             if let Some(slot) = self.slot_of(id) {
                 self.remove(slot, "closed");
             }
@@ -591,6 +591,14 @@ impl<D: Driver> Worker<D> {
     pub(crate) fn startup_done(&mut self) {
         self.startups_open -= 1;
     }
+}
+
+/// The next link whose deadline has passed.
+fn due(deadlines: &mut VecDeque<(Instant, LinkId)>, now: Instant) -> Option<LinkId> {
+    if deadlines.front()?.0 > now {
+        return None;
+    }
+    deadlines.pop_front().map(|(_, id)| id)
 }
 
 pub(crate) fn send_failure(error: &io::Error) -> String {

@@ -34,7 +34,11 @@ impl Buffers {
     pub(crate) const GROUP: u16 = 0;
 
     pub(crate) fn register(ring: &IoUring, receive_bytes: usize) -> io::Result<Self> {
-        const { assert!(COUNT.is_power_of_two() && COUNT as usize * size_of::<BufRingEntry>() <= PAGE_BYTES) };
+        const {
+            assert!(
+                COUNT.is_power_of_two() && COUNT as usize * size_of::<BufRingEntry>() <= PAGE_BYTES
+            )
+        };
         let bytes = HEADROOM + receive_bytes.clamp(4096, 1 << 24);
         let mut buffers = Self {
             page: Box::new(Page([0; PAGE_BYTES])),
@@ -47,8 +51,11 @@ impl Buffers {
         let address = (&raw mut *buffers.page) as u64;
         // SAFETY: the page is aligned, large enough (asserted above) and lives as long as
         // this struct, which its driver drops after the ring.
-        unsafe { ring.submitter().register_buf_ring_with_flags(address, COUNT, Self::GROUP, 0)? };
-        (0..COUNT).for_each(|buffer| buffers.to_kernel(buffer));
+        unsafe {
+            ring.submitter()
+                .register_buf_ring_with_flags(address, COUNT, Self::GROUP, 0)?
+        };
+        (0..COUNT).for_each(|buffer| buffers.offer(buffer));
         Ok(buffers)
     }
 
@@ -57,7 +64,7 @@ impl Buffers {
     }
 
     /// Puts a buffer at the tail of the ring.
-    fn to_kernel(&mut self, buffer: u16) {
+    fn offer(&mut self, buffer: u16) {
         let memory = &mut self.memory[usize::from(buffer)];
         let entries: *mut BufRingEntry = (&raw mut *self.page).cast();
         let index = usize::from(self.tail & (COUNT - 1));
@@ -80,7 +87,11 @@ impl Buffers {
         let memory = mem::take(&mut self.memory[usize::from(buffer)]);
         let address = memory.as_ptr() as usize;
         self.current = Some((buffer, address..address + memory.len()));
-        Chunk { buffer: memory, start: HEADROOM, end: HEADROOM + length }
+        Chunk {
+            buffer: memory,
+            start: HEADROOM,
+            end: HEADROOM + length,
+        }
     }
 
     /// If `data` lies in the buffer being processed: lends it to a send.
@@ -111,10 +122,12 @@ impl Buffers {
 
     /// Takes the processed buffer back; the kernel gets it unless sends still read it.
     pub(crate) fn recycle(&mut self, chunk: Chunk) {
-        let Some((buffer, _)) = self.current.take() else { return };
+        let Some((buffer, _)) = self.current.take() else {
+            return;
+        };
         self.memory[usize::from(buffer)] = chunk.buffer;
         if self.loans[usize::from(buffer)] == 0 {
-            self.to_kernel(buffer);
+            self.offer(buffer);
         }
     }
 
@@ -122,15 +135,18 @@ impl Buffers {
     pub(crate) fn give_back(&mut self, buffer: u16) {
         let loans = &mut self.loans[usize::from(buffer)];
         *loans -= 1;
-        let current = self.current.as_ref().is_some_and(|(current, _)| *current == buffer);
+        let current = self
+            .current
+            .as_ref()
+            .is_some_and(|(current, _)| *current == buffer);
         if *loans == 0 && !current {
-            self.to_kernel(buffer);
+            self.offer(buffer);
         }
     }
 
     /// A buffer that the kernel has handed out and nobody will process.
     pub(crate) fn give_back_unlent(&mut self, buffer: u16) {
         self.with_kernel -= 1;
-        self.to_kernel(buffer);
+        self.offer(buffer);
     }
 }

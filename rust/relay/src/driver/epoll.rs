@@ -72,7 +72,9 @@ impl EpollDriver {
     }
 
     fn set_interest(&mut self, slot: u32, interest: u32) {
-        let Some(Some(s)) = self.slots.get_mut(slot as usize) else { return };
+        let Some(Some(s)) = self.slots.get_mut(slot as usize) else {
+            return;
+        };
         if s.interest == interest && s.registered {
             return;
         }
@@ -110,7 +112,9 @@ impl EpollDriver {
 
     fn connected(&mut self, slot: u32) -> Event {
         self.advance();
-        let Some(s) = self.slot(slot) else { return Event::Connected(slot, Ok(())) };
+        let Some(s) = self.slot(slot) else {
+            return Event::Connected(slot, Ok(()));
+        };
         let result = socket::pending_error(s.fd);
         s.kind = Kind::Stream;
         self.set_interest(slot, if result.is_ok() { IN } else { 0 });
@@ -153,7 +157,14 @@ impl EpollDriver {
                     self.advance();
                 }
                 let buffer = mem::take(&mut self.buffer);
-                Some(Event::Data(slot, Chunk { buffer, start: HEADROOM, end: HEADROOM + n }))
+                Some(Event::Data(
+                    slot,
+                    Chunk {
+                        buffer,
+                        start: HEADROOM,
+                        end: HEADROOM + n,
+                    },
+                ))
             }
             Err(e) => {
                 self.advance();
@@ -177,7 +188,15 @@ impl Driver for EpollDriver {
             self.slots.resize_with(index + 1, || None);
         }
         let (uses, backlog) = (self.uses, Vec::new());
-        self.slots[index] = Some(Slot { fd, uses, interest, kind, registered: true, backlog, sent: 0 });
+        self.slots[index] = Some(Slot {
+            fd,
+            uses,
+            interest,
+            kind,
+            registered: true,
+            backlog,
+            sent: 0,
+        });
         Ok(())
     }
 
@@ -190,7 +209,9 @@ impl Driver for EpollDriver {
     }
 
     fn send(&mut self, slot: u32, data: &[u8]) -> io::Result<()> {
-        let Some(s) = self.slot(slot) else { return Ok(()) };
+        let Some(s) = self.slot(slot) else {
+            return Ok(());
+        };
         let mut sent = 0;
         if s.backlog.is_empty() && s.kind == Kind::Stream {
             while sent < data.len() {
@@ -214,12 +235,19 @@ impl Driver for EpollDriver {
     }
 
     fn flushed(&mut self, slot: u32) -> bool {
-        self.slots.get(slot as usize).and_then(Option::as_ref).is_none_or(|s| s.backlog.is_empty())
+        self.slots
+            .get(slot as usize)
+            .and_then(Option::as_ref)
+            .is_none_or(|s| s.backlog.is_empty())
     }
 
     fn want_read(&mut self, slot: u32, on: bool) {
         if let Some(s) = self.slot(slot) {
-            let interest = if on { s.interest | IN } else { s.interest & !IN };
+            let interest = if on {
+                s.interest | IN
+            } else {
+                s.interest & !IN
+            };
             self.set_interest(slot, interest);
         }
     }
@@ -232,14 +260,20 @@ impl Driver for EpollDriver {
 
     fn next(&mut self) -> Option<Event> {
         while self.current < self.ready {
-            let libc::epoll_event { events, u64: event_token } = self.events[self.current];
+            let libc::epoll_event {
+                events,
+                u64: event_token,
+            } = self.events[self.current];
             if event_token == WAKE {
                 self.wake.clear();
                 self.advance();
                 continue;
             }
             let slot = event_token as u32;
-            let Some(s) = self.slot(slot).filter(|s| token(slot, s.uses) == event_token) else {
+            let Some(s) = self
+                .slot(slot)
+                .filter(|s| token(slot, s.uses) == event_token)
+            else {
                 self.advance(); // removed, or used anew, since the kernel told
                 continue;
             };

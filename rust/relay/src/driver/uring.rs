@@ -144,7 +144,12 @@ impl UringDriver {
 
     fn arm_wake(&mut self) {
         let fd = Fd(self.wake.as_raw_fd());
-        self.push(&opcode::PollAdd::new(fd, libc::POLLIN as u32).multi(true).build().user_data(WAKE));
+        self.push(
+            &opcode::PollAdd::new(fd, libc::POLLIN as u32)
+                .multi(true)
+                .build()
+                .user_data(WAKE),
+        );
     }
 
     fn slot(&mut self, slot: u32) -> Option<&mut Slot> {
@@ -153,7 +158,9 @@ impl UringDriver {
 
     /// Gives a slot's receive, accept or connect to the kernel.
     fn arm(&mut self, slot: u32) {
-        let Some(s) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let Some(s) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else {
+            return;
+        };
         if s.armed || !s.reading || s.broken {
             return;
         }
@@ -176,11 +183,15 @@ impl UringDriver {
 
     /// Gives the next piece of a slot to the kernel, if none is there.
     fn start_send(&mut self, slot: u32) {
-        let Some(s) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let Some(s) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else {
+            return;
+        };
         if s.sending.is_some() || s.kind != Kind::Stream {
             return;
         }
-        let Some(piece) = s.queue.pop_front() else { return };
+        let Some(piece) = s.queue.pop_front() else {
+            return;
+        };
         let bytes = match &piece {
             Piece::Copied { bytes, sent } => &bytes[*sent..],
             Piece::Lent { buffer, range } => self.buffers.bytes(*buffer, range.clone()),
@@ -217,15 +228,22 @@ impl UringDriver {
     }
 
     fn sent(&mut self, slot: u32, result: i32) {
-        let Some(s) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
-        let Some(mut piece) = s.sending.take() else { return };
+        let Some(s) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        let Some(mut piece) = s.sending.take() else {
+            return;
+        };
         if result < 0 {
             let left = mem::take(&mut s.queue);
             s.broken = true;
             s.owed = 0;
             self.release(piece);
             left.into_iter().for_each(|piece| self.release(piece));
-            self.events.push_back(Event::Ended(slot, Some(io::Error::from_raw_os_error(-result))));
+            self.events.push_back(Event::Ended(
+                slot,
+                Some(io::Error::from_raw_os_error(-result)),
+            ));
             return;
         }
         let n = result.unsigned_abs() as usize;
@@ -249,7 +267,9 @@ impl UringDriver {
     fn received(&mut self, slot: u32, result: i32, flags: u32) -> Option<Event> {
         let buffer = cqueue::buffer_select(flags);
         let Some(s) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else {
-            buffer.into_iter().for_each(|b| self.buffers.give_back_unlent(b));
+            buffer
+                .into_iter()
+                .for_each(|b| self.buffers.give_back_unlent(b));
             return None;
         };
         if !cqueue::more(flags) {
@@ -264,12 +284,16 @@ impl UringDriver {
                 Some(Event::Data(slot, chunk))
             }
             (0, buffer) => {
-                buffer.into_iter().for_each(|b| self.buffers.give_back_unlent(b));
+                buffer
+                    .into_iter()
+                    .for_each(|b| self.buffers.give_back_unlent(b));
                 s.reading = false;
                 Some(Event::Ended(slot, None))
             }
             (error, buffer) => {
-                buffer.into_iter().for_each(|b| self.buffers.give_back_unlent(b));
+                buffer
+                    .into_iter()
+                    .for_each(|b| self.buffers.give_back_unlent(b));
                 match -error {
                     libc::ENOBUFS => {
                         self.starved.push(slot);
@@ -328,7 +352,9 @@ impl UringDriver {
             _ => {}
         }
         let (operation, slot) = (data >> 60, data as u32);
-        let live = self.slot(slot).is_some_and(|s| data << 4 == user_data(Operation::Receive, s.uses, slot) << 4);
+        let live = self
+            .slot(slot)
+            .is_some_and(|s| data << 4 == user_data(Operation::Receive, s.uses, slot) << 4);
         if !live {
             if let Some(piece) = self.dying.remove(&data) {
                 self.release(piece);
@@ -377,9 +403,12 @@ impl Driver for UringDriver {
     }
 
     fn remove(&mut self, slot: u32) {
-        let Some(mut s) = self.slots.get_mut(slot as usize).and_then(Option::take) else { return };
+        let Some(mut s) = self.slots.get_mut(slot as usize).and_then(Option::take) else {
+            return;
+        };
         if let Some(piece) = s.sending.take() {
-            self.dying.insert(user_data(Operation::Send, s.uses, slot), piece);
+            self.dying
+                .insert(user_data(Operation::Send, s.uses, slot), piece);
         }
         s.queue.into_iter().for_each(|piece| self.release(piece));
         if s.kind == Kind::Listener {
@@ -393,12 +422,16 @@ impl Driver for UringDriver {
     }
 
     fn send(&mut self, slot: u32, data: &[u8]) -> io::Result<()> {
-        let Some(s) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return Ok(()) };
+        let Some(s) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else {
+            return Ok(());
+        };
         if s.broken {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         s.owed += data.len();
-        let lent = (data.len() > COPIED_BYTES_MAX).then(|| self.buffers.lend(data)).flatten();
+        let lent = (data.len() > COPIED_BYTES_MAX)
+            .then(|| self.buffers.lend(data))
+            .flatten();
         let piece = match lent {
             Some((buffer, range)) => Piece::Lent { buffer, range },
             None => {
@@ -419,13 +452,17 @@ impl Driver for UringDriver {
     }
 
     fn clogged(&mut self, slot: u32) -> bool {
-        let Some(s) = self.slot(slot) else { return false };
+        let Some(s) = self.slot(slot) else {
+            return false;
+        };
         s.clog_told |= s.owed > OWED_BYTES_MAX;
         s.owed > OWED_BYTES_MAX
     }
 
     fn flushed(&mut self, slot: u32) -> bool {
-        let Some(s) = self.slot(slot) else { return true };
+        let Some(s) = self.slot(slot) else {
+            return true;
+        };
         s.flush_awaited |= s.owed > 0;
         s.owed == 0
     }
@@ -447,8 +484,12 @@ impl Driver for UringDriver {
             self.ring.submit_and_wait(want)
         } else {
             let nanoseconds = (timeout_ms % 1000).unsigned_abs() * 1_000_000;
-            let timeout = Timespec::new().sec(u64::from(timeout_ms.unsigned_abs() / 1000)).nsec(nanoseconds);
-            self.ring.submitter().submit_with_args(want, &SubmitArgs::new().timespec(&timeout))
+            let timeout = Timespec::new()
+                .sec(u64::from(timeout_ms.unsigned_abs() / 1000))
+                .nsec(nanoseconds);
+            self.ring
+                .submitter()
+                .submit_with_args(want, &SubmitArgs::new().timespec(&timeout))
         };
         // ETIME, EINTR and EBUSY mean: look at what there is.
         let _ = result;
