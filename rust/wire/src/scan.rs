@@ -258,8 +258,11 @@ impl Scanner {
 
     #[cold]
     fn mark_after_set(&mut self, byte: u8) {
-        if self.after_set == AfterSet::Set || matches!(byte, b'.' | b'/' | b'-') {
-            self.found |= Flags::SET | Flags::SET_CUSTOM;
+        match byte {
+            b';' | 0 if self.after_set == AfterSet::Set => self.found |= Flags::SET,
+            b'.' | b'/' | b'-' => self.found |= Flags::SET | Flags::SET_CUSTOM,
+            _ if self.after_set == AfterSet::Set => self.found |= Flags::SET | Flags::SET_CUSTOM,
+            _ => {}
         }
         self.after_set = AfterSet::Not;
     }
@@ -271,4 +274,118 @@ pub fn scan(text: &[u8]) -> Flags {
     let mut scanner = Scanner::default();
     scanner.feed(text);
     scanner.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_may_give_state() {
+        for (text, flags) in [
+            ("set x = 1", Flags::SET),
+            (
+                "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+                Flags::SET,
+            ),
+            ("begin;SET ROLE me", Flags::SET),
+            ("/* a */ set\nx to 1", Flags::SET),
+            ("-- a\nset \"x\" = 1", Flags::SET | Flags::SET_CUSTOM),
+            ("-- a\r/*/**/*/set\tx = 1", Flags::SET),
+            ("set /* local */ x = 1", Flags::SET | Flags::SET_CUSTOM),
+            ("set local.x = 1", Flags::SET | Flags::SET_CUSTOM),
+            ("set local .x = 1", Flags::SET | Flags::SET_CUSTOM),
+            ("set a.b = 1", Flags::SET | Flags::SET_CUSTOM),
+            ("set session a\n.b to 1", Flags::SET | Flags::SET_CUSTOM),
+            ("set session work_mem = '1.5MB'", Flags::SET),
+            ("set search_path to a, b.c", Flags::SET),
+            ("set", Flags::SET),
+            ("select Set_Config('a', 'b', false)", Flags::SET_CONFIG),
+            ("select pg_catalog.\"set_config\"($1)", Flags::SET_CONFIG),
+            ("select nextval('s'),currval('s')", Flags::SEQUENCE),
+            ("select lastval()", Flags::SEQUENCE),
+            ("select setseed(.5)", Flags::SETSEED),
+            ("load 'x'", Flags::LOAD),
+            ("listen a", Flags::LISTEN),
+            ("UNLISTEN *", Flags::UNLISTEN),
+            ("prepare p as select 1", Flags::PREPARE),
+            ("declare c cursor for select 1", Flags::DECLARE),
+            ("create temp table t()", Flags::TEMPORARY),
+            ("select 1 into temporary t", Flags::TEMPORARY),
+            ("create table pg_temp.t()", Flags::TEMPORARY),
+            ("select pg_advisory_lock(1)", Flags::ADVISORY),
+            ("select pg_try_advisory_lock_shared(1)", Flags::ADVISORY),
+            ("select pg_advisory_unlock_all()", Flags::ADVISORY),
+            ("discard all", Flags::DISCARD),
+            ("deallocate p", Flags::DEALLOCATE),
+            ("reset all", Flags::RESET),
+            ("do $$begin perform 1; end$$", Flags::DO),
+            ("do language plpgsql 'x'", Flags::DO),
+            ("call p()", Flags::CALL),
+            ("select dblink_connect('x')", Flags::CONNECTION),
+            (
+                "select pg_replication_origin_session_setup('x')",
+                Flags::CONNECTION,
+            ),
+            ("select U&\"\\0073et_config\"('a')", Flags::ESCAPED),
+            ("select $$x$$,$a$currval('s')$a$", Flags::SEQUENCE),
+            ("set x=1;listen y", Flags::SET | Flags::LISTEN),
+        ] {
+            assert_eq!(scan(text.as_bytes()), flags, "{text}");
+        }
+    }
+
+    #[test]
+    fn leaves_alone_what_everybody_does() {
+        for text in [
+            "",
+            "select 1",
+            "UPDATE t SET a = a - 1, b = 2 WHERE c",
+            "update t\nset a = 1",
+            "insert into t values (1) on conflict do nothing",
+            "set local x = 1",
+            "begin; set transaction isolation level serializable; commit",
+            "SET CONSTRAINTS ALL DEFERRED",
+            "notify a",
+            "select template, temperature, reset, \"call\" from prepared",
+            "select nextval('s')",
+            "alter table t set (x = 1)",
+            "select 'it''s', e'\\n', 1.5e3, a.b, $1, u.x & 1",
+            "select * from current_values where pg_tempest",
+        ] {
+            let found = scan(text.as_bytes());
+            let expected = if text.contains("pg_tempest") {
+                Flags::TEMPORARY
+            } else {
+                Flags::NONE
+            };
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn words_may_be_split_anywhere() {
+        let text =
+            b"-- x\nSET a;begin;/**/ unlisten *;select pg_try_advisory_lock(1),u&\"x\" into temp t";
+        let whole = scan(text);
+        assert_eq!(whole.names().count(), 5);
+        for size in 1..text.len() {
+            let mut scanner = Scanner::default();
+            text.chunks(size).for_each(|piece| scanner.feed(piece));
+            assert_eq!(scanner.finish(), whole, "by {size}");
+        }
+    }
+
+    #[test]
+    fn one_text_does_not_spoil_the_next() {
+        let mut scanner = Scanner::default();
+        scanner.feed(b"set");
+        assert_eq!(scanner.finish(), Flags::SET);
+        scanner.feed(b"local");
+        assert_eq!(scanner.finish(), Flags::NONE);
+        scanner.feed(b"tem");
+        scanner.finish();
+        scanner.feed(b"p");
+        assert_eq!(scanner.finish(), Flags::NONE);
+    }
 }
