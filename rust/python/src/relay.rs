@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBytes, PyList, PyTuple};
 use pywire_relay::tls::{self, ClientContext, ServerContext, TlsError, Verify};
 use pywire_relay::{Dial, DriverChoice, HoldMode, LinkId, Note, SessionStats as Stats, Settings};
 
@@ -129,8 +129,8 @@ macro_rules! note_class {
         #[pymethods]
         impl $name {
             #[classattr]
-            fn __match_args__() -> Vec<&'static str> {
-                vec![$(stringify!($field)),*]
+            fn __match_args__(py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
+                PyTuple::new(py, [$(stringify!($field)),*])
             }
         }
     };
