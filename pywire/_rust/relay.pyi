@@ -1,4 +1,4 @@
-from typing import final
+from typing import TypeAlias, final
 
 @final
 class ServerTls:
@@ -103,7 +103,14 @@ class Messages:
 @final
 class Held:
     __match_args__ = (
-        "session", "generation", "status", "quiescent", "requests", "flags", "statements", "unnamed",
+        "session",
+        "generation",
+        "status",
+        "quiescent",
+        "requests",
+        "flags",
+        "statements",
+        "unnamed",
     )
     @property
     def session(self) -> int: ...
@@ -168,8 +175,17 @@ class Closed:
     @property
     def reason(self) -> str: ...
 
-Note = (
-    Opened | CancelRequested | Connected | Messages | Held | CutOver | Refused | ParameterChanged | Flagged | Closed
+Note: TypeAlias = (
+    Opened
+    | CancelRequested
+    | Connected
+    | Messages
+    | Held
+    | CutOver
+    | Refused
+    | ParameterChanged
+    | Flagged
+    | Closed
 )
 
 @final

@@ -1,4 +1,4 @@
-from typing import final
+from typing import TypeAlias, final
 
 @final
 class WireError(ValueError):
@@ -51,7 +51,7 @@ class Untracked:
     @property
     def offset(self) -> int: ...
 
-Note = ParameterStatus | Statement | Fatal | Terminate | Untracked
+Note: TypeAlias = ParameterStatus | Statement | Fatal | Terminate | Untracked
 
 @final
 class Tracker:
