@@ -63,20 +63,20 @@ class Connector:
             HostRejected: the host asks for a proof that we do not have.
         """
         link: Link | None = None
+        backend: HostBackend | None = None
         try:
             with trio.fail_after(timeout_seconds):
-                hello = messages.startup_message(protocol, body)
-                link = await self._dial(host, near, hello)
+                link = await self._dial(host, near, messages.startup_message(protocol, body))
                 login = _Login(self, host, link, credentials, user)
-                return HostBackend(host, link, await login.run())
+                backend = HostBackend(host, link, await login.run())
+                return backend
         except trio.TooSlowError:
             raise HostUnreachable("timeout expired", host=host.name) from None
         except LinkClosed as closed:
             raise HostUnreachable(closed.reason, host=host.name) from None
-        except BaseException:
-            if link is not None:
+        finally:
+            if backend is None and link is not None:
                 link.close()
-            raise
 
     async def reopen(self, session: Session, host: Host, *, timeout_seconds: float) -> HostBackend:
         """Log a session in on another host, exactly as its client did; raises as `connect`."""
