@@ -75,15 +75,27 @@ impl<D: Driver> Worker<D> {
         generation: u64,
         hello: &[u8],
     ) {
-        let (Some(client), Some(backend)) = (self.slot_of(client_id), self.slot_of(backend_id))
-        else {
-            self.refuse(client_id, generation, "pair", "a link has gone");
+        let (client, backend) = (self.slot_of(client_id), self.slot_of(backend_id));
+        let ready = |worker: &mut Self, slot, role| worker.in_messages(slot, role).then_some(slot);
+        let (Some(client), Some(backend)) = (
+            client.and_then(|slot| ready(self, slot, Role::Client)),
+            backend.and_then(|slot| ready(self, slot, Role::Backend)),
+        ) else {
+            self.refuse(
+                client_id,
+                generation,
+                "pair",
+                "a link has gone or is not ready",
+            );
+            // Whichever of the two is left has nobody to talk to.
+            if let Some(client) = client {
+                self.finish(client, &[]);
+            }
+            if let Some(backend) = backend {
+                self.finish(backend, &TERMINATE);
+            }
             return;
         };
-        if !self.in_messages(client, Role::Client) || !self.in_messages(backend, Role::Backend) {
-            self.refuse(client_id, generation, "pair", "a link is not ready");
-            return;
-        }
         let counters = self.shared.registry.insert(client_id);
         counters.backend.store(backend_id.0, Relaxed);
         let session = Session {

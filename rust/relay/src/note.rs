@@ -111,7 +111,7 @@ pub enum Note {
     Flagged {
         /// The session.
         session: LinkId,
-        /// All flags so far (`StatementFlags`).
+        /// What is new among them (`StatementFlags`).
         flags: u32,
     },
     /// The link is gone, its sockets closed. The last note of every link.
