@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from .harness import APP_PASSWORD, PASSWORD, Manager, Ports, Postgres, wait_until
+from .harness import APP_PASSWORD, PASSWORD, Postgres, wait_until
 from .raw_client import (
     COPY_DONE,
     FLUSH,
@@ -30,6 +30,7 @@ from .raw_client import (
     query,
 )
 from .recorder import Recorder
+from .single import manager_before
 
 NUMERIC_LENGTH = 1317  # pg_catalog.length(text)
 MEGABYTE = 1 << 20
@@ -41,20 +42,9 @@ class Bench:
     def __init__(self, server: Postgres, directory) -> None:
         self.server = server
         self.behind = Recorder(server.port)
-        port = Ports.take()
-        directory.mkdir(exist_ok=True)
-        secret = directory / "service_password"
-        secret.write_text(PASSWORD + "\n")
-        secret.chmod(0o600)
-        configuration = directory / "pywire.toml"
-        configuration.write_text(
-            f'[listen]\nport = {port}\n[admin]\nusers = ["postgres"]\n[cluster.main]\nsource = "pywire"\n'
-            f'service_user = "postgres"\nservice_password_file = "service_password"\nsslmode = "disable"\n'
-            f'[[cluster.main.host]]\nname = "a"\naddress = "127.0.0.1:{self.behind.port}"\n'
-        )
-        self.manager = Manager(directory, port, configuration)
+        self.manager = manager_before(self.behind.port, directory)
         self.manager.start()
-        self.before = Recorder(port)
+        self.before = Recorder(self.manager.port)
 
     def client(self, user="app", database="app", **options) -> RawClient:
         """A session through everything."""
@@ -273,9 +263,9 @@ def test_pg_basebackup(bench, tmp_path):
 
 
 def test_pg_receivewal(bench, tmp_path):
-    bench.server.query("select pg_switch_wal()")
-    bench.server.query("create table received (); drop table received")
     end = str(bench.server.query("select pg_current_wal_flush_lsn()::text"))
+    bench.server.query("create table received (); drop table received")
+    bench.server.query("select pg_switch_wal()")
     assert re.fullmatch(r"[0-9A-F]+/[0-9A-F]+", end)
     run(bench, "pg_receivewal", "-D", tmp_path, "-n", "--no-sync", f"--endpos={end}", "-s", "1")
     assert list(tmp_path.glob("0000*"))
