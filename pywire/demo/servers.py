@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
@@ -53,7 +53,7 @@ class Pair:
 
     programs: Path
     account: Account
-    password: str
+    password: str = field(repr=False)
     a: Server
     b: Server
 
