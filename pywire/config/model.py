@@ -257,7 +257,7 @@ class LogConfig:
     level: str = setting(
         "info",
         meaning="The least that is written: debug, info, warning or error.",
-        advice="debug writes a few lines per session; SHOW EVENTS has them at any level.",
+        advice="debug adds the beginning and end of every session, at the price of the events.",
         choices=("debug", "info", "warning", "error"),
     )
 
