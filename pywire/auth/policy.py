@@ -14,6 +14,7 @@ class LoginPolicy:
     """How clients prove who they are, and how many there may be; a limit of 0 is none."""
 
     auth: str = "scram-sha-256"
+    tls_required: bool = False
     trust_anywhere: bool = False
     startup_seconds_max: float = 60.0
     sessions_max: int = 0
@@ -23,10 +24,13 @@ class LoginPolicy:
     admin_users: frozenset[str] = frozenset()
 
     @classmethod
-    def from_config(cls, login: LoginConfig, admin: AdminConfig) -> Self:
+    def from_config(
+        cls, login: LoginConfig, admin: AdminConfig, *, tls_required: bool = False
+    ) -> Self:
         """Take over what the configuration says."""
         return cls(
             auth=login.auth,
+            tls_required=tls_required,
             trust_anywhere=login.trust_anywhere,
             startup_seconds_max=login.startup_seconds_max,
             sessions_max=login.sessions_max,

@@ -41,7 +41,9 @@ async def standby_conninfo(
     The standby's own primary_conninfo names the replication user, its password or passfile and its TLS settings. If it
     is of the form of a URI, the service user takes over.
     """
-    address = cluster.hosts[target].address
+    host = cluster.config.host(target)
+    assert host is not None
+    address = host.address
     (result,) = await new.query("select pg_catalog.current_setting('primary_conninfo')")
     try:
         values = parse_conninfo(result.scalar() or "")
@@ -49,8 +51,8 @@ async def standby_conninfo(
         values = {}
     if not values:
         values = {"user": cluster.config.service_user}
-    host = address.host if address.unix_path is None else address.unix_path.rpartition("/")[0]
-    return pointed_at(values, host=host, port=address.port, application_name=source)
+    # For a Unix socket libpq takes its directory as the host.
+    return pointed_at(values, host=address.host, port=address.port, application_name=source)
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,6 +144,13 @@ class Acceptor:
     async def _admit(self, note: Opened, link: Link, startup: Startup, policy: LoginPolicy) -> None:
         if self.shutting_down:
             raise ShutDown
+        if policy.tls_required and note.tls is None:
+            raise refusal.Refusal(
+                refusal.INVALID_AUTHORIZATION,
+                f'no pg_hba.conf entry for host "{note.peer}", user "{startup.user}", '
+                f'database "{startup.database}", no encryption',
+                hint="This listener takes TLS connections only.",
+            )
         _negotiate(link, startup)
         if startup.database == policy.admin_database:
             await self._admit_to_console(note, link, startup, policy)

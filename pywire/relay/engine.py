@@ -5,6 +5,7 @@ hold or the handler they are for, in the order they happened.
 """
 
 import errno
+import os
 import socket
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
+from pywire.config.model import LoginConfig, RelayConfig
 from pywire.relay.holding import Hold, Holds
 from pywire.relay.link import MessageLink
 from pywire.relay.notes import SessionStats
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from pywire._rust.relay import ServerTls as RustServerTls
 
 DRAIN_NOTES_MAX = 1024
+WORKERS_MAX = 4
 
 
 def start_connect(address: SocketAddress) -> int:
@@ -45,6 +48,25 @@ def start_connect(address: SocketAddress) -> int:
     except BaseException:
         sock.close()
         raise
+
+
+def start_relay(relay: RelayConfig, login: LoginConfig) -> "EngineRelay":
+    """Start the Rust engine as the configuration says."""
+    from pywire._rust.relay import Engine
+
+    engine = Engine(
+        workers=relay.workers or min(WORKERS_MAX, len(os.sched_getaffinity(0))),
+        driver=relay.driver,
+        notes_max=relay.notes_max,
+        receive_bytes=relay.receive_bytes,
+        startup_seconds_max=login.startup_seconds_max,
+        startups_max=login.startups_max,
+        message_bytes_max=relay.message_bytes_max,
+        statements_bytes_max=relay.statements_bytes_max,
+        tcp_user_timeout_ms=relay.tcp_user_timeout_ms,
+        keepalive_idle_seconds=relay.keepalive_idle_seconds,
+    )
+    return EngineRelay(engine)
 
 
 class EngineRelay:
@@ -157,6 +179,16 @@ class EngineRelay:
         self._holds.session_closed(note.link, note.reason)
         assert self._sessions is not None
         self._sessions.on_closed(note.link, note.reason)
+
+    @property
+    def driver(self) -> str:
+        """How the engine's threads wait for sockets: epoll or io_uring."""
+        return self._engine.driver
+
+    @property
+    def workers(self) -> int:
+        """How many threads relay."""
+        return self._engine.workers
 
     # --- commands. The extension is imported late, so that a fake needs none of it. ---
 

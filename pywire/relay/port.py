@@ -128,7 +128,9 @@ class ClientHandler(Protocol):
 class HeldSession(Protocol):
     """A session whose client is stopped at a request boundary. Leaving the context sets it going again."""
 
-    note: Held
+    @property
+    def note(self) -> Held:
+        """What the session looked like when it was stopped."""
 
     async def request(self, frames: bytes, *, ready: int = 1) -> list[tuple[int, bytes]]:
         """Send our own messages to its backend; return (tag, body) of the replies up to the n-th ReadyForQuery.
