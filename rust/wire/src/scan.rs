@@ -37,68 +37,96 @@ const fn classes() -> [u8; 256] {
 }
 
 /// Words that count anywhere. A trailing `*` stands for any ending.
-const ANYWHERE: &[(&str, Flags)] = &[
-    ("set_config", Flags::SET_CONFIG),
-    ("currval", Flags::SEQUENCE),
-    ("lastval", Flags::SEQUENCE),
-    ("setseed", Flags::SETSEED),
-    ("temp", Flags::TEMPORARY),
-    ("temporary", Flags::TEMPORARY),
-    ("pg_temp*", Flags::TEMPORARY),
-    ("pg_advisory*", Flags::ADVISORY),
-    ("pg_try_advisory*", Flags::ADVISORY),
-    ("dblink*", Flags::CONNECTION),
-    ("pg_replication_o*", Flags::CONNECTION),
+static ANYWHERE: &[Word] = &[
+    word("set_config", Flags::SET_CONFIG),
+    word("currval", Flags::SEQUENCE),
+    word("lastval", Flags::SEQUENCE),
+    word("setseed", Flags::SETSEED),
+    word("temp", Flags::TEMPORARY),
+    word("temporary", Flags::TEMPORARY),
+    word("pg_temp*", Flags::TEMPORARY),
+    word("pg_advisory*", Flags::ADVISORY),
+    word("pg_try_advisory*", Flags::ADVISORY),
+    word("dblink*", Flags::CONNECTION),
+    word("pg_replication_o*", Flags::CONNECTION),
 ];
 
 /// Words that count where a statement can begin.
-const FIRST: &[(&str, Flags)] = &[
-    ("reset", Flags::RESET),
-    ("discard", Flags::DISCARD),
-    ("deallocate", Flags::DEALLOCATE),
-    ("prepare", Flags::PREPARE),
-    ("listen", Flags::LISTEN),
-    ("unlisten", Flags::UNLISTEN),
-    ("declare", Flags::DECLARE),
-    ("load", Flags::LOAD),
-    ("do", Flags::DO),
-    ("call", Flags::CALL),
+static FIRST: &[Word] = &[
+    word("reset", Flags::RESET),
+    word("discard", Flags::DISCARD),
+    word("deallocate", Flags::DEALLOCATE),
+    word("prepare", Flags::PREPARE),
+    word("listen", Flags::LISTEN),
+    word("unlisten", Flags::UNLISTEN),
+    word("declare", Flags::DECLARE),
+    word("load", Flags::LOAD),
+    word("do", Flags::DO),
+    word("call", Flags::CALL),
 ];
 
-const SET: u128 = packed("set").0;
-const SESSION: u128 = packed("session").0;
+const SET: u128 = packed("set");
+const SESSION: u128 = packed("session");
 /// Words after SET that confine it to the transaction.
 const CONFINED: [u128; 3] = [
-    packed("local").0,
-    packed("transaction").0,
-    packed("constraints").0,
+    packed("local"),
+    packed("transaction"),
+    packed("constraints"),
 ];
 
-/// A word as the scanner holds it, its length, and whether it may go on.
-const fn packed(word: &str) -> (u128, u32, bool) {
-    let bytes = word.as_bytes();
+/// A word that is looked for.
+struct Word {
+    packed: u128,
+    /// Bytes of it, the trailing `*` not counted.
+    length: u32,
+    /// May it go on?
+    open: bool,
+    flag: Flags,
+}
+
+const fn word(text: &str, flag: Flags) -> Word {
+    let open = text.as_bytes()[text.len() - 1] == b'*';
+    let length = text.len() as u32 - open as u32;
+    Word {
+        packed: packed(text),
+        length,
+        open,
+        flag,
+    }
+}
+
+/// A word as the scanner holds it.
+const fn packed(text: &str) -> u128 {
     let (mut value, mut at) = (0, 0);
-    while at < bytes.len() && bytes[at] != b'*' {
-        value = value << 8 | bytes[at] as u128;
+    while at < text.len() && text.as_bytes()[at] != b'*' {
+        value = value << 8 | text.as_bytes()[at] as u128;
         at += 1;
     }
-    (value, at as u32, at < bytes.len())
+    value
 }
 
 const fn lengths() -> [u32; 32] {
     let mut table = [0; 32];
     table[(b's' - 96) as usize] = 1 << 3;
     table[(b'u' - 96) as usize] = 1 << 1;
-    let mut lists: &[&[(&str, Flags)]] = &[ANYWHERE, FIRST];
+    let mut lists: &[&[Word]] = &[ANYWHERE, FIRST];
     while let [list, other @ ..] = lists {
         let mut words = *list;
-        while let [(word, _), rest @ ..] = words {
-            let (_, length, open) = packed(word);
-            let entry = &mut table[(word.as_bytes()[0] - 96) as usize];
-            *entry |= if open {
-                u32::MAX << length
+        while let [
+            Word {
+                packed,
+                length,
+                open,
+                ..
+            },
+            rest @ ..,
+        ] = words
+        {
+            let first = (*packed >> (8 * (*length - 1))) as usize;
+            table[first - 96] |= if *open {
+                u32::MAX << *length
             } else {
-                1 << length
+                1 << *length
             };
             words = rest;
         }
@@ -222,16 +250,15 @@ impl Scanner {
         }
     }
 
-    fn look_up(&mut self, words: &[(&str, Flags)], word: u128, length: u32) {
-        for (known, flag) in words {
-            let (known, known_length, open) = packed(known);
-            let same = match length.checked_sub(known_length) {
-                Some(0) => word == known,
-                Some(more) => open && word >> (8 * more) == known,
+    fn look_up(&mut self, words: &[Word], word: u128, length: u32) {
+        for known in words {
+            let same = match length.checked_sub(known.length) {
+                Some(0) => word == known.packed,
+                Some(more) => known.open && word >> (8 * more) == known.packed,
                 None => false,
             };
             if same {
-                self.found |= *flag;
+                self.found |= known.flag;
             }
         }
     }
