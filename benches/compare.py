@@ -21,7 +21,15 @@ from pathlib import Path
 from benches import report
 from benches.goals import SELECTS, Results
 from benches.measure import LoadFailed, Meter, Sample, machine
-from benches.servers import ROOT, STARTERS, Lab, Target, Unavailable, start_postgresql
+from benches.servers import (
+    ROOT,
+    STARTERS,
+    Lab,
+    Target,
+    Unavailable,
+    start_command,
+    start_postgresql,
+)
 from benches.workloads import WORKLOADS
 
 TARGETS = "haproxy,pgbouncer,pywire-epoll,pywire-io_uring"
@@ -45,6 +53,13 @@ def options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="seconds of each run (3)")
     parser.add_argument(
         "--targets", default=TARGETS, help=f"({TARGETS}); also {', '.join(STARTERS)}"
+    )
+    parser.add_argument(
+        "--launch",
+        action="append",
+        default=[],
+        metavar="NAME=COMMAND",
+        help="another proxy; {port}, {host_port}, {socket} are filled in (repeatable)",
     )
     parser.add_argument("--workloads", default="", help=f"only these of {', '.join(WORKLOADS)}")
     parser.add_argument("--clients", default="", help="only these numbers of clients")
@@ -73,13 +88,18 @@ def commit() -> str:
 
 
 def start_targets(
-    lab: Lab, host: Target, names: list[str], workers: int
+    lab: Lab, host: Target, chosen: argparse.Namespace
 ) -> tuple[list[Target], list[str]]:
+    launches = dict(spec.split("=", 1) for spec in chosen.launch)
+    names = [name for name in chosen.targets.split(",") if name] + list(launches)
     targets, remarks = [host], []
     for name in names:
-        how = {"workers": workers} if name.startswith(("pywire", "relay")) else {}
+        how = {"workers": chosen.workers} if name.startswith(("pywire", "relay")) else {}
         try:
-            targets.append(STARTERS[name](lab, host, **how))
+            if name in launches:
+                targets.append(start_command(lab, host, name, launches[name]))
+            else:
+                targets.append(STARTERS[name](lab, host, **how))
         except Unavailable as why:
             remarks.append(f"{name} was left out: {why}")
             print(f"# {remarks[-1]}", file=sys.stderr)
@@ -157,7 +177,7 @@ def main(argv: list[str]) -> int:
     os.environ.update(PGSSLMODE="disable", PGGSSENCMODE="disable")
     with Lab() as lab:
         host = start_postgresql(lab, chosen.scale)
-        targets, remarks = start_targets(lab, host, chosen.targets.split(","), chosen.workers)
+        targets, remarks = start_targets(lab, host, chosen)
         meter = Meter(lab, host)
         # The first run warms caches and is not counted.
         meter.run(host, WORKLOADS["select-simple"], 8, 2)

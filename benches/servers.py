@@ -10,6 +10,7 @@ import contextlib
 import os
 import pwd
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -346,6 +347,14 @@ def start_relay(
         name, port, sys.executable, "-m", "benches.relay_only", str(port), there, driver,
         str(workers), version="the engine alone", as_root=True,
     )  # fmt: skip
+
+
+def start_command(lab: Lab, host: Target, name: str, command: str) -> Target:
+    """Any other proxy, for experiments."""
+    port = lab.port()
+    there = f"{lab.directory}/.s.PGSQL.{host.port}"
+    argv = shlex.split(command.format(port=port, host_port=host.port, socket=there))
+    return lab.start(name, port, *argv, version=Path(argv[0]).name, as_root=True)
 
 
 STARTERS = {
