@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from pywire import cli, errors
-from pywire.admin.commands import HELP
+from pywire.admin.commands import HELP, Migrate, Switchover
+from pywire.admin.table import COLUMNS, columns_of
 from pywire.config.address import Address
 from pywire.config.model import ClusterConfig, HostConfig
 from pywire.config.parse import SECTIONS
@@ -236,9 +237,16 @@ def admin_console_page() -> str:
         "|---|---|",
     ]
     lines += [f"| `{usage}` | {does[:1].upper()}{does[1:]}. |" for usage, does in HELP]
+    answers = {f"SHOW {name.upper()}": columns for name, columns in COLUMNS.items()}
+    answers["MIGRATE SESSION"] = columns_of(Migrate(0, ""))
+    answers["SWITCHOVER"] = columns_of(Switchover("", ""))
+    lines += ["", "| command | columns of its answer |", "|---|---|"]
+    for command, columns in answers.items():
+        names = ", ".join(f"`{column.name}`" for column in columns)
+        lines.append(f"| `{command}` | {names} |")
     lines += [
         "",
-        "`SHOW SESSIONS` says of each session what keeps it where it is. The reasons:",
+        "`pins` in `SHOW SESSIONS` says of each session what keeps it where it is. The reasons:",
         "",
         "| reason | meaning |",
         "|---|---|",

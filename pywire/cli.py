@@ -75,7 +75,8 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         help="give a running pywire an admin command",
         description="Connects to the admin console of the pywire that runs with this "
-        "configuration and gives it one command, like SHOW SESSIONS.",
+        "configuration and gives it one command, like SHOW SESSIONS. It logs in as PGUSER or else "
+        "the first of admin.users, with PGPASSWORD or else the service user's own password.",
     )
     for command in (run, check, ctl):
         command.add_argument(
