@@ -385,6 +385,7 @@ class _Change:
             with trio.fail_after(self.times.attach_seconds_max):
                 await attach(self.cluster, self.old, new, source=self.source, times=self.times)
             await restore_synchronous(new, self.names, self.source, self.target, self.tools)
+            await _look(self.cluster, self.tools)
         except (PywireError, LinkClosed, trio.TooSlowError) as problem:
             reason = str(problem) or "it took too long"
             self.tools.emit(Failed(what=f"attaching {self.source} as standby", reason=reason))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import importlib.util
+import json
 import os
 import pwd
 import shutil
@@ -457,6 +458,28 @@ class Manager:
                 f"ctl {command!r} exited with {done.returncode}: {done.stdout}{done.stderr}"
             )
         return done
+
+    def ctl_json(self, command: str) -> list[dict[str, object]]:
+        """The rows of one command, by `pywire ctl --json`."""
+        command_line = [
+            sys.executable,
+            "-m",
+            "pywire",
+            "ctl",
+            "--config",
+            str(self.configuration),
+            "--json",
+            command,
+        ]
+        done = subprocess.run(
+            command_line, capture_output=True, text=True, timeout=180, check=False
+        )
+        if done.returncode != 0:
+            raise RuntimeError(
+                f"ctl {command!r} exited with {done.returncode}: {done.stdout}{done.stderr}"
+            )
+        rows = json.loads(done.stdout)
+        return rows if isinstance(rows, list) else [rows]
 
     def show(self, subject: str) -> list[dict[str, object]]:
         """The rows of SHOW, read by a driver."""
