@@ -66,7 +66,7 @@ impl<D: Driver> Worker<D> {
         match result {
             Ok(received) => {
                 if handshaken {
-                    self.on_backend_tls(slot);
+                    self.on_tls_up(slot);
                 }
                 if plain.len() > length {
                     self.on_bytes(slot, &plain);

@@ -227,9 +227,12 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    /// The handshake of a backend link has ended well.
-    pub(crate) fn on_backend_tls(&mut self, slot: u32) {
+    /// A handshake has ended well. A client goes on with its startup; a backend link is up.
+    pub(crate) fn on_tls_up(&mut self, slot: u32) {
         let Some(link) = self.link(slot) else { return };
+        if !matches!(link.stage, Stage::TlsHandshake(_)) {
+            return;
+        }
         let Stage::TlsHandshake(dial) = std::mem::replace(&mut link.stage, Stage::Messages) else {
             return;
         };
