@@ -92,6 +92,8 @@ pub(crate) struct Link {
     pub(crate) input: Vec<u8>,
     /// Bytes told to the control plane since it last sent something.
     pub(crate) unanswered: usize,
+    /// A client that nothing has been sent to: what it says already is for its session.
+    pub(crate) unasked: bool,
     /// On a client link, once relayed.
     pub(crate) session: Option<Box<Session>>,
 }
@@ -109,6 +111,7 @@ impl Link {
             tls: None,
             input: Vec::new(),
             unanswered: 0,
+            unasked: role == Role::Client,
             session: None,
         }
     }

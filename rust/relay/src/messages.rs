@@ -34,8 +34,16 @@ impl<D: Driver> Worker<D> {
         let message_bytes_max = self.settings().message_bytes_max;
         let Some(link) = self.link(slot) else { return };
         let fresh = link.input.is_empty();
-        if !fresh {
+        if !fresh || link.unasked {
             link.input.extend_from_slice(data);
+        }
+        if link.unasked {
+            // A trusted client need not wait for its login before it sends its first request.
+            let flood = link.input.len() > message_bytes_max;
+            if flood {
+                self.set_pause(slot, pause::UNANSWERED, true);
+            }
+            return;
         }
         let bytes = if fresh { data } else { &link.input };
         let whole = match whole_messages(bytes, message_bytes_max) {
@@ -76,8 +84,12 @@ impl<D: Driver> Worker<D> {
         let Some(link) = self.link(slot) else { return };
         if matches!(link.stage, Stage::Messages) {
             link.unanswered = 0;
+            let early = std::mem::take(&mut link.unasked) && !link.input.is_empty();
             self.emit(slot, data);
             self.set_pause(slot, pause::UNANSWERED, false);
+            if early {
+                self.on_messages(slot, &[]);
+            }
         }
     }
 }

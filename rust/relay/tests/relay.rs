@@ -191,6 +191,7 @@ macro_rules! on_both_drivers {
 on_both_drivers!(
     bytes_pass_verbatim_in_both_directions,
     a_message_may_come_byte_by_byte,
+    a_request_sent_before_the_login_is_over_reaches_the_host,
     a_held_client_waits_whole_and_goes_on,
     a_hold_waits_for_the_end_of_the_transaction,
     a_session_is_cut_over_to_another_host,
@@ -236,6 +237,21 @@ fn a_message_may_come_byte_by_byte(world: &mut World) {
         read(&mut client, complete("SELECT 1", READY).len()),
         complete("SELECT 1", READY)
     );
+}
+
+fn a_request_sent_before_the_login_is_over_reaches_the_host(world: &mut World) {
+    let (mut client, session) = world.client();
+    let request = query("select 'early'");
+    client.write_all(&request).unwrap();
+    let (mut host, link) = world.backend(0, session);
+    std::thread::sleep(Duration::from_millis(20));
+    world.engine.pair(session, link, 1, READY.to_vec());
+    assert_eq!(read(&mut host, request.len()), request);
+    host.write_all(&complete("SELECT 1", READY)).unwrap();
+    let expected = [READY.to_vec(), complete("SELECT 1", READY)].concat();
+    assert_eq!(read(&mut client, expected.len()), expected);
+    let stats = world.engine.session_stats(session).unwrap();
+    assert_eq!((stats.requests, stats.status), (1, b'I'));
 }
 
 fn a_held_client_waits_whole_and_goes_on(world: &mut World) {
