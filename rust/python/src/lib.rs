@@ -1,6 +1,7 @@
 //! The extension module `pywire._rust`: exports and conversions only.
 
 mod relay;
+mod wire;
 
 use pyo3::prelude::*;
 
@@ -9,13 +10,15 @@ use pyo3::prelude::*;
 mod _rust {
     #[pymodule_export]
     use crate::relay::relay;
+    #[pymodule_export]
+    use crate::wire::wire;
     use pyo3::prelude::*;
 
-    /// Makes `import pywire._rust.relay` work, as for a package.
+    /// Makes `import pywire._rust.relay` and `.wire` work, as for a package.
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let modules = module.py().import("sys")?.getattr("modules")?;
-        for name in ["relay"] {
+        for name in ["relay", "wire"] {
             modules.set_item(format!("pywire._rust.{name}"), module.getattr(name)?)?;
         }
         Ok(())
