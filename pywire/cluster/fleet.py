@@ -74,6 +74,10 @@ class Fleet:
         """The primary of the cluster a login is for, waiting while logins have to wait."""
         return await self._cluster_of(startup).route()
 
+    def route_now(self, startup: Startup) -> Host | None:
+        """The same, if nothing has to be waited for."""
+        return self._cluster_of(startup).route_now()
+
     def _cluster_of(self, startup: Startup) -> ClusterState:
         # With one cluster, which is all the configuration allows so far, nothing needs to be asked of the client.
         return next(iter(self.clusters.values()))

@@ -104,6 +104,8 @@ class ClusterState:
         Raises:
             NoPrimary: there was none for `wait_seconds_max`.
         """
+        if (host := self.route_now()) is not None:
+            return host
         self.logins_waiting += 1
         try:
             with trio.move_on_after(self.wait_seconds_max) as patience:
@@ -119,6 +121,11 @@ class ClusterState:
         raise NoPrimary(
             "; ".join(problem.text for problem in self._topology.problems), cluster=self.name
         )
+
+    def route_now(self) -> Host | None:
+        """The primary, if the gate is open and there is one."""
+        primary = self._topology.primary
+        return None if self._closed_for or primary is None else self.hosts[primary]
 
     @contextmanager
     def closed_for(self, why: str) -> Iterator[None]:

@@ -14,11 +14,15 @@ from pywire.auth.policy import LoginPolicy
 from pywire.errors import CommandForbidden, HostRejected, LimitExceeded, PywireError
 from pywire.events import EventLog, Failed, LoginRefused, SessionClosed, SessionOpened
 from pywire.relay.authenticate import Authenticator
+from pywire.relay.backend import HostBackend
 from pywire.relay.cancel import Canceller
 from pywire.relay.connect import Connector
+from pywire.relay.link import MessageLink
 from pywire.relay.notes import CancelRequested, Opened
 from pywire.relay.port import AdminHandler, Link, LinkClosed, Relay, Router
 from pywire.relay.port import LoginRefused as RefusedByHost
+from pywire.relay.quick import QuickLogins
+from pywire.session.host import Host
 from pywire.session.registry import SessionRegistry
 from pywire.session.session import NO_PINS, Session
 from pywire.session.startup import Startup
@@ -70,15 +74,26 @@ class Acceptor:
         self._events = events
         self._admin = admin
         self._connect_timeout_seconds = connect_timeout_seconds
+        self._quick = QuickLogins(
+            self, nursery, registry, router, connector, connect_timeout_seconds
+        )
         self.policy = policy
         self.shutting_down = False
         self.log_sessions = False  # set where the log's level is debug: an event costs
 
     # --- called by the pump ---
 
-    def on_opened(self, note: Opened, link: Link) -> None:
+    def on_opened(self, note: Opened, link: MessageLink) -> None:
         """A client wants to log in."""
-        self._nursery.start_soon(self._serve, note, link)
+        if self.shutting_down or not self._quick.begin(note, link, self.policy):
+            self._nursery.start_soon(self._serve, note, link)
+
+    def go_on(
+        self, note: Opened, link: MessageLink, startup: Startup, host: Host, dialled: MessageLink
+    ) -> None:
+        """Go on with a quick login that turned out not to be one."""
+        self._registry.arriving += 1
+        self._nursery.start_soon(self._serve, note, link, (startup, host, dialled))
 
     def on_cancel_requested(self, note: CancelRequested, link: Link) -> None:
         """A client wants a statement of some session cancelled."""
@@ -111,18 +126,27 @@ class Acceptor:
 
     # --- one login ---
 
-    async def _serve(self, note: Opened, link: Link) -> None:
+    async def _serve(
+        self,
+        note: Opened,
+        link: Link,
+        begun: tuple[Startup, Host, Link] | None = None,
+    ) -> None:
         """Take one client from its first message to its session, or to the reason why not."""
         user = database = ""
         policy = self.policy
         try:
-            with trio.move_on_after(policy.startup_seconds_max) as limit:
+            with trio.move_on_after(policy.startup_seconds_max):
+                if begun is not None:
+                    startup, host, dialled = begun
+                    user, database = startup.user, startup.database
+                    await self._finish(note, link, startup, host, dialled)
+                    return
                 startup = _read_startup(note)
                 user, database = startup.user, startup.database
                 await self._admit(note, link, startup, policy)
                 return
-            if limit.cancelled_caught:
-                raise refusal.Refusal("57014", "canceling authentication due to timeout")
+            raise refusal.Refusal("57014", "canceling authentication due to timeout")
         except LinkClosed:
             link.close()
         except RefusedByHost as refused:
@@ -174,6 +198,19 @@ class Acceptor:
                 registry.give_back(user)
                 credentials.wipe()
 
+    async def _finish(
+        self, note: Opened, link: Link, startup: Startup, host: Host, dialled: Link
+    ) -> None:
+        """Bring a login to its end that began as a quick one."""
+        opened = False
+        try:
+            backend = await self._log_in(link, startup, TRUST, host, dialled)
+            self.begin_session(note, link, startup, host, backend)
+            opened = True
+        finally:
+            if not opened:
+                self._registry.give_back(startup.user)
+
     async def _open(
         self,
         note: Opened,
@@ -188,21 +225,47 @@ class Acceptor:
         limit = policy.sessions_per_host_max
         if limit and registry.on_host_count(host.cluster, host.name) >= limit:
             raise LimitExceeded
-        protocol = min(startup.protocol, messages.PROTOCOL_3_2)
-        registry.arriving += 1  # a change of primary waits for those under way
+        registry.arriving += 1
+        backend = await self._log_in(link, startup, credentials, host, None)
+        self.begin_session(note, link, startup, host, backend, credentials)
+
+    async def _log_in(
+        self,
+        link: Link,
+        startup: Startup,
+        credentials: Credentials,
+        host: Host,
+        dialled: Link | None,
+    ) -> HostBackend:
+        """Log in to the host; a change of primary waits for those who are `arriving` there."""
         try:
-            backend = await self._connector.connect(
+            return await self._connector.connect(
                 host,
                 startup.host_body(),
                 credentials,
                 user=startup.user,
                 timeout_seconds=self._connect_timeout_seconds,
-                protocol=protocol,
+                protocol=min(startup.protocol, messages.PROTOCOL_3_2),
                 near=link.id,
+                link=dialled,
             )
         finally:
-            registry.arriving -= 1
-        key = secrets.token_bytes(LONG_KEY_BYTES if protocol >= messages.PROTOCOL_3_2 else 4)
+            self._registry.arriving -= 1
+
+    def begin_session(
+        self,
+        note: Opened,
+        link: Link,
+        startup: Startup,
+        host: Host,
+        backend: HostBackend,
+        credentials: Credentials = TRUST,
+    ) -> None:
+        """Make two links a session."""
+        registry = self._registry
+        long_key = startup.protocol >= messages.PROTOCOL_3_2
+        key = secrets.token_bytes(LONG_KEY_BYTES if long_key else 4)
+        greeting = backend.greeting
         session = Session(
             link.id,
             startup=startup,
@@ -213,13 +276,13 @@ class Acceptor:
             process_id=backend.process_id,
             backend_key=backend.key,
             cancel_key=key,
-            reported=registry.shared_report(backend.reported),
+            reported=registry.shared_report(greeting.reported),
             peer=note.peer,
             opened_at=trio.current_time(),
             pins=_REPLICATION if startup.replication else NO_PINS,
         )
         registry.open(session)
-        self._relay.pair(link, backend.link, session.generation, backend.hello_with_key(key))
+        self._relay.pair(link, backend.link, session.generation, greeting.with_key(key))
         if self.log_sessions:
             self._events.emit(
                 SessionOpened(

@@ -5,6 +5,7 @@ One request at a time. It never reads what a client has asked for.
 
 import trio
 
+from pywire.relay.hello import Hello
 from pywire.relay.port import Link, Result
 from pywire.relay.replies import Replies
 from pywire.session.host import Host
@@ -14,34 +15,26 @@ from pywire.wire import messages
 class HostBackend:
     """The `Backend` of relay/port.py."""
 
-    __slots__ = ("_at", "_busy", "hello", "host", "key", "link", "process_id", "reported")
+    __slots__ = ("_busy", "greeting", "host", "key", "link", "process_id")
 
-    def __init__(self, host: Host, link: Link, hello: bytes) -> None:
+    def __init__(self, host: Host, link: Link, greeting: Hello) -> None:
         """Take over a link on which everything from AuthenticationOk to ReadyForQuery has come."""
         self.host = host
         self.link = link
-        self.hello = hello
-        self.process_id = 0
-        self.key = b""
+        self.greeting = greeting
+        self.process_id = greeting.process_id
+        self.key = greeting.key
         self._busy = False
-        self._at = (len(hello), len(hello))
-        reported = []
-        for tag, start, end in messages.spans(hello):
-            if tag == 0x53:
-                reported.append(hello[start:end])
-            elif tag == 0x4B:
-                self.process_id = int.from_bytes(hello[start + 5 : start + 9], "big")
-                self.key = hello[start + 9 : end]
-                self._at = (start, end)
-        self.reported = b"".join(reported)
 
-    def hello_with_key(self, key: bytes) -> bytes:
-        """Return `hello` for a client: all of it verbatim, but for the cancel key."""
-        start, end = self._at
-        if start == end:
-            return self.hello
-        told = messages.backend_key_data(self.process_id, key)
-        return self.hello[:start] + told + self.hello[end:]
+    @property
+    def hello(self) -> bytes:
+        """What the host sent from AuthenticationOk up to ReadyForQuery, verbatim."""
+        return self.greeting.data
+
+    @property
+    def reported(self) -> bytes:
+        """The ParameterStatus messages in it."""
+        return self.greeting.reported
 
     @property
     def parameters(self) -> dict[str, str]:

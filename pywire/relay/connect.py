@@ -13,13 +13,14 @@ from pywire.auth.credentials import Credentials, Md5Verifier, Password, ScramKey
 from pywire.auth.secrets import SecretStore
 from pywire.errors import BackendViolation, HostRejected, HostUnreachable
 from pywire.relay.backend import HostBackend
+from pywire.relay.hello import Hello
 from pywire.relay.port import Link, LinkClosed, LoginRefused, Relay
 from pywire.relay.resolve import Resolver
 from pywire.session.host import Host
 from pywire.session.session import Session
 from pywire.wire import messages
 
-_AUTHENTICATION, _ERROR, _READY, _NEGOTIATE, _NOTICE = b"REZvN"
+_AUTHENTICATION, _ERROR, _NEGOTIATE, _NOTICE = b"REvN"
 
 
 class Connector:
@@ -45,6 +46,7 @@ class Connector:
         timeout_seconds: float,
         protocol: int = messages.PROTOCOL_3_0,
         near: int | None = None,
+        link: Link | None = None,
     ) -> HostBackend:
         """Log in.
 
@@ -56,27 +58,37 @@ class Connector:
             timeout_seconds: for everything, login included.
             protocol: the protocol version to ask for.
             near: the client link that will get the backend; both must share a worker.
+            link: one that has been dialled with this startup already, if there is one.
 
         Raises:
             HostUnreachable: no connection came about in time.
             LoginRefused: the host answered with an ErrorResponse.
             HostRejected: the host asks for a proof that we do not have.
         """
-        link: Link | None = None
         backend: HostBackend | None = None
-        try:
-            with trio.fail_after(timeout_seconds):
-                link = await self._dial(host, near, messages.startup_message(protocol, body))
+        with trio.move_on_after(timeout_seconds):
+            try:
+                if link is None:
+                    link = await self._dial(host, near, messages.startup_message(protocol, body))
                 login = _Login(self, host, link, credentials, user)
                 backend = HostBackend(host, link, await login.run())
                 return backend
-        except trio.TooSlowError:
-            raise HostUnreachable("timeout expired", host=host.name) from None
-        except LinkClosed as closed:
-            raise HostUnreachable(closed.reason, host=host.name) from None
-        finally:
-            if backend is None and link is not None:
-                link.close()
+            except LinkClosed as closed:
+                raise HostUnreachable(closed.reason, host=host.name) from None
+            finally:
+                if backend is None and link is not None:
+                    link.close()
+        raise HostUnreachable("timeout expired", host=host.name)
+
+    def dial_now(self, host: Host, hello: bytes, near: int) -> Link | None:
+        """Dial, where that needs no waiting: one address, and it is known."""
+        address = self._resolver.known(host.address)
+        if address is None:
+            return None
+        try:
+            return self._relay.dial(address, near=near, tls=host.tls, hello=hello)
+        except OSError:
+            return None
 
     async def reopen(self, session: Session, host: Host, *, timeout_seconds: float) -> HostBackend:
         """Log a session in on another host, exactly as its client did; raises as `connect`."""
@@ -166,8 +178,8 @@ class _Login:
         self._user = user
         self._exchange: scram.ClientExchange | None = None
 
-    async def run(self) -> bytes:
-        """Answer what the host asks; return everything from AuthenticationOk to ReadyForQuery."""
+    async def run(self) -> Hello:
+        """Answer what the host asks; return what it says when it lets us in."""
         while True:
             data = await self._link.receive()
             if data.startswith(messages.AUTHENTICATION_OK):
@@ -183,16 +195,14 @@ class _Login:
                 elif tag not in (_NEGOTIATE, _NOTICE):
                     raise BackendViolation(f"unexpected message {tag:#04x} during authentication")
 
-    async def _rest(self, data: bytes) -> bytes:
+    async def _rest(self, data: bytes) -> Hello:
         """Wait until ReadyForQuery; nothing in between is ours to judge, but an error is."""
-        seen = 0
         while True:
-            for tag, start, end in messages.spans(data[seen:] if seen else data):
-                if tag == _READY:
-                    return data
-                if tag == _ERROR:
-                    self._refused(data[seen + start : seen + end])
-            seen = len(data)
+            hello = Hello(data)
+            if hello.refusal:
+                self._refused(hello.refusal)
+            if hello.ready:
+                return hello
             data += await self._link.receive()
 
     def _refused(self, response: bytes) -> None:

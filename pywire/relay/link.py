@@ -22,10 +22,30 @@ class Wire(Protocol):
         """Close the link."""
 
 
+class LinkWatcher(Protocol):
+    """Is told of a link's doings at once, from the pump, instead of a task that waits."""
+
+    def link_messages(self, link: "MessageLink", data: bytes) -> None:
+        """Whole messages have arrived."""
+
+    def link_closed(self, link: "MessageLink") -> None:
+        """The link is gone."""
+
+
 class MessageLink:
     """The `Link` of relay/port.py, over an engine or a fake."""
 
-    __slots__ = ("_inbox", "_up", "_waiter", "_wants_up", "_wire", "closed_reason", "id", "tls")
+    __slots__ = (
+        "_inbox",
+        "_up",
+        "_waiter",
+        "_wants_up",
+        "_wire",
+        "closed_reason",
+        "id",
+        "tls",
+        "watcher",
+    )
 
     def __init__(self, wire: Wire, id: int, tls: TlsInfo | None, *, up: bool) -> None:  # noqa: A002
         self.id = id
@@ -36,6 +56,7 @@ class MessageLink:
         self._up = up
         self._wants_up = False
         self._waiter = Waiter()
+        self.watcher: LinkWatcher | None = None
 
     def send(self, data: bytes) -> None:
         """Queue bytes for the peer."""
@@ -96,10 +117,19 @@ class MessageLink:
             self.close()
             return
         self._up = True
+        if self.watcher is not None:
+            self.watcher.link_messages(self, data)
+            return
         self._inbox.append(data)
         self._waiter.wake()
+
+    def put_back(self, data: bytes) -> None:
+        """Undo a receive: the next one returns this."""
+        self._inbox.insert(0, data)
 
     def note_closed(self, reason: str) -> None:
         """The link is gone."""
         self.closed_reason = reason
+        if self.watcher is not None:
+            self.watcher.link_closed(self)
         self._waiter.wake()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import socket
     from contextlib import AbstractAsyncContextManager
 
+    from pywire.relay.link import MessageLink
     from pywire.session.host import ClientTls, Host, HostTls
     from pywire.session.session import Session
     from pywire.session.startup import Startup
@@ -118,7 +119,7 @@ class SessionHandler(Protocol):
 class ClientHandler(Protocol):
     """Told about new clients; called from the pump, so it must be quick and never raise."""
 
-    def on_opened(self, note: Opened, link: Link) -> None:
+    def on_opened(self, note: Opened, link: MessageLink) -> None:
         """A client wants to log in."""
 
     def on_cancel_requested(self, note: CancelRequested, link: Link) -> None:
@@ -253,8 +254,14 @@ class Backend(Protocol):
     link: Link
     process_id: int
     key: bytes
-    hello: bytes
-    reported: bytes
+
+    @property
+    def hello(self) -> bytes:
+        """What the host sent when it let us in."""
+
+    @property
+    def reported(self) -> bytes:
+        """The ParameterStatus messages in it."""
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -279,6 +286,9 @@ class Router(Protocol):
         Raises:
             NoPrimary: there is none, and waiting longer makes no sense.
         """
+
+    def route_now(self, startup: Startup) -> Host | None:
+        """Return the host for a login if nothing has to be waited for."""
 
 
 class Directory(Protocol):

@@ -19,20 +19,23 @@ class Resolver:
     """Looks addresses up."""
 
     def __init__(self) -> None:
-        self._fixed: dict[HostAddress, list[SocketAddress]] = {}
+        self._fixed: dict[HostAddress, SocketAddress] = {}
         self._named: dict[HostAddress, tuple[float, list[SocketAddress]]] = {}
+
+    def known(self, address: HostAddress) -> SocketAddress | None:
+        """Return the only address to try, if nobody has to be asked for it."""
+        known = self._fixed.get(address)
+        if known is None and (known := _direct(address)) is not None:
+            self._fixed[address] = known
+        return known
 
     async def resolve(self, address: HostAddress) -> list[SocketAddress]:
         """Return every address to try, best first; raises OSError when the name is not known."""
-        fixed = self._fixed.get(address)
-        if fixed is not None:
-            return fixed
-        if (direct := _direct(address)) is not None:
-            self._fixed[address] = [direct]
+        if (direct := self.known(address)) is not None:
             return [direct]
-        known = self._named.get(address)
-        if known is not None and trio.current_time() - known[0] < NAME_SECONDS_MAX:
-            return known[1]
+        named = self._named.get(address)
+        if named is not None and trio.current_time() - named[0] < NAME_SECONDS_MAX:
+            return named[1]
         found = await trio.socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
         )

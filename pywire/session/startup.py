@@ -36,6 +36,8 @@ class Startup:
     @property
     def replication(self) -> bool:
         """Whether this is a walsender connection, physical or logical."""
+        if b"replication" not in self.body:
+            return False
         value = _pairs(self.body).get(b"replication")
         return value is not None and value.lower() not in _FALSE
 

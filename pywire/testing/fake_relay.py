@@ -123,6 +123,8 @@ class FakeClient:
         self.link = link
         self.received = b""
         self.closed = False
+        self.asked = False
+        self.early = b""
 
     def send(self, data: bytes) -> None:
         """Send whole messages."""
@@ -229,7 +231,9 @@ class FakeEngine:
     def client_sent(self, link: int, data: bytes) -> None:
         """Bytes of a client have come."""
         session = self.sessions.get(link)
-        if session is None:
+        if session is None and not self._clients[link].asked:
+            self._clients[link].early += data
+        elif session is None:
             self._note(Messages(link, data))
         elif session.held or (session.wanted == "hold" and not self._running(session)):
             session.waiting += data
@@ -294,7 +298,11 @@ class FakeEngine:
     def send(self, link: int, data: bytes) -> None:
         """Send to a link in message mode."""
         if link in self._clients:
-            self._clients[link].received += data
+            client = self._clients[link]
+            client.received += data
+            early, client.asked, client.early = client.early, True, b""
+            if early:
+                self._note(Messages(link, early))
         elif link in self._backends:
             self._backends[link].connection.receive(data)
 
@@ -309,6 +317,8 @@ class FakeEngine:
         session = _Session(self._clients[client], backend, generation)
         self.sessions[client] = self._backends[backend].session = session
         session.client.received += hello
+        if session.client.early:
+            self.client_sent(client, session.client.early)
 
     def hold(self, session: int, generation: int) -> None:
         """Stop a client outside a transaction."""

@@ -87,6 +87,9 @@ class World:
         await self.paused.wait()
         return self.hosts[self.primary]
 
+    def route_now(self, _startup):
+        return self.hosts[self.primary] if self.paused.is_set() else None
+
     def host(self, _cluster, name):
         return self.hosts.get(name)
 
