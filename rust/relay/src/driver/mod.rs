@@ -10,6 +10,7 @@ use std::os::fd::{OwnedFd, RawFd};
 
 mod buffers;
 pub(crate) mod epoll;
+mod operation;
 pub(crate) mod uring;
 
 /// Room in front of received bytes: an incomplete message header from the last chunk

@@ -5,19 +5,24 @@
 //! back to the kernel at once; a large one is sent from where it lies, and the buffer is
 //! lent until the kernel has done with it. Memory is bounded by the number of buffers: a
 //! receive that finds none is armed again when one comes back.
+//!
+//! A completion for every send would end each wait at once and double the system calls.
+//! So a send is first *tried*: it may not block, and the kernel tells only if it could not
+//! send everything. When the completions of the turn it was submitted in have been seen,
+//! silence means success. What is left of a send that failed is sent the patient way.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::mem;
-use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use io_uring::squeue::Entry;
 use io_uring::types::{Fd, SubmitArgs, Timespec};
-use io_uring::{IoUring, cqueue, opcode};
+use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::buffers::Buffers;
+use super::operation::{Operation, Piece, user_data};
 use super::{Chunk, Driver, Event, Kind};
 use crate::socket::{self, EventFd};
 
@@ -33,39 +38,6 @@ const SPARE_MAX: usize = 1024;
 const WAKE: u64 = u64::MAX;
 const CANCEL: u64 = u64::MAX - 1;
 
-/// What an operation was for: the top bits of its user data.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u64)]
-enum Operation {
-    Receive = 0,
-    Send = 1,
-    Accept = 2,
-    Connect = 3,
-}
-
-/// Bytes on their way to the kernel.
-#[derive(Debug)]
-enum Piece {
-    Copied { bytes: Vec<u8>, sent: usize },
-    Lent { buffer: u16, range: Range<usize> },
-}
-
-impl Piece {
-    fn left(&self) -> usize {
-        match self {
-            Self::Copied { bytes, sent } => bytes.len() - sent,
-            Self::Lent { range, .. } => range.len(),
-        }
-    }
-
-    fn advance(&mut self, n: usize) {
-        match self {
-            Self::Copied { sent, .. } => *sent += n,
-            Self::Lent { range, .. } => range.start += n,
-        }
-    }
-}
-
 #[derive(Debug)]
 struct Slot {
     fd: RawFd,
@@ -77,6 +49,8 @@ struct Slot {
     armed: bool,
     /// A send is with the kernel.
     sending: Option<Piece>,
+    /// That send is a trial, whose success is told by silence.
+    trial: bool,
     queue: VecDeque<Piece>,
     owed: usize,
     /// The worker was told that this slot is clogged, or not flushed: it awaits news.
@@ -94,13 +68,14 @@ pub(crate) struct UringDriver {
     /// Sends of slots that have gone, until the kernel is done with their bytes.
     dying: HashMap<u64, Piece>,
     events: VecDeque<Event>,
+    /// Completions put aside.
+    reaped: VecDeque<cqueue::Entry>,
+    /// Sends tried since the last submission, and those of the last submission itself.
+    tried: Vec<u64>,
+    settling: Vec<u64>,
     /// Slots whose receive ended for want of buffers.
     starved: Vec<u32>,
     spare: Vec<Vec<u8>>,
-}
-
-fn user_data(operation: Operation, uses: u32, slot: u32) -> u64 {
-    (operation as u64) << 60 | u64::from(uses & 0x0fff_ffff) << 32 | u64::from(slot)
 }
 
 impl UringDriver {
@@ -123,6 +98,9 @@ impl UringDriver {
             uses: 0,
             dying: HashMap::new(),
             events: VecDeque::new(),
+            reaped: VecDeque::new(),
+            tried: Vec::new(),
+            settling: Vec::new(),
             starved: Vec::new(),
             spare: Vec::new(),
         };
@@ -137,8 +115,17 @@ impl UringDriver {
             if unsafe { self.ring.submission().push(entry) }.is_ok() {
                 return;
             }
-            // Full: hand over what there is. EBUSY or EINTR: completions wait; try again.
-            let _ = self.ring.submit();
+            self.submit_all();
+        }
+    }
+
+    /// Hands over everything that has been pushed, without waiting.
+    fn submit_all(&mut self) {
+        while !self.ring.submission().is_empty() {
+            if self.ring.submit().is_err() {
+                // Completions are in the way: put them aside, in order.
+                self.reaped.extend(self.ring.completion());
+            }
         }
     }
 
@@ -182,7 +169,7 @@ impl UringDriver {
     }
 
     /// Gives the next piece of a slot to the kernel, if none is there.
-    fn start_send(&mut self, slot: u32) {
+    fn start_send(&mut self, slot: u32, trial: bool) {
         let Some(s) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else {
             return;
         };
@@ -197,12 +184,45 @@ impl UringDriver {
             Piece::Lent { buffer, range } => self.buffers.bytes(*buffer, range.clone()),
         };
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let entry = opcode::Send::new(Fd(s.fd), bytes.as_ptr(), length)
-            .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
-            .build()
-            .user_data(user_data(Operation::Send, s.uses, slot));
+        let data = user_data(Operation::Send, s.uses, slot);
+        let patience = if trial { libc::MSG_DONTWAIT } else { 0 };
+        let send = opcode::Send::new(Fd(s.fd), bytes.as_ptr(), length)
+            .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL | patience);
+        let mut entry = send.build().user_data(data);
+        if trial {
+            entry = entry.flags(squeue::Flags::SKIP_SUCCESS);
+            self.tried.push(data);
+        }
+        s.trial = trial;
         s.sending = Some(piece);
         self.push(&entry);
+    }
+
+    /// Whether something can only go on once the sends just tried are settled: then the
+    /// next wait must not block, as no completion may be on its way.
+    fn awaits_settling(&self) -> bool {
+        let slot = |data: &u64| self.slots.get(*data as u32 as usize)?.as_ref();
+        let waited_for = |s: &Slot| s.clog_told || s.flush_awaited || !s.queue.is_empty();
+        !self.tried.is_empty()
+            && (!self.starved.is_empty() || self.tried.iter().filter_map(slot).any(waited_for))
+    }
+
+    /// Nothing was told of these sends, and everything has been: they are done.
+    fn settle(&mut self) {
+        let mut settling = mem::take(&mut self.settling);
+        for data in settling.drain(..) {
+            let slot = data as u32;
+            if let Some(piece) = self.dying.remove(&data) {
+                self.release(piece);
+            } else if let Some(s) = self.slot(slot)
+                && s.trial
+                && data == user_data(Operation::Send, s.uses, slot)
+            {
+                let left = s.sending.as_ref().map_or(0, Piece::left);
+                self.sent(slot, i32::try_from(left).unwrap_or(i32::MAX));
+            }
+        }
+        self.settling = settling;
     }
 
     fn release(&mut self, piece: Piece) {
@@ -234,22 +254,16 @@ impl UringDriver {
         let Some(mut piece) = s.sending.take() else {
             return;
         };
-        if result < 0 {
-            let left = mem::take(&mut s.queue);
-            s.broken = true;
-            s.owed = 0;
-            self.release(piece);
-            left.into_iter().for_each(|piece| self.release(piece));
-            self.events.push_back(Event::Ended(
-                slot,
-                Some(io::Error::from_raw_os_error(-result)),
-            ));
-            return;
-        }
-        let n = result.unsigned_abs() as usize;
+        let trial = mem::replace(&mut s.trial, false);
+        let n = match result {
+            0.. => result.unsigned_abs() as usize,
+            _ if trial && -result == libc::EAGAIN => 0,
+            _ => return self.send_failed(slot, piece, -result),
+        };
         s.owed -= n;
         piece.advance(n);
-        if piece.left() > 0 {
+        let rest = piece.left() > 0;
+        if rest {
             s.queue.push_front(piece);
         } else {
             let unclogged = s.clog_told && s.owed <= OWED_BYTES_MAX / 4;
@@ -261,7 +275,21 @@ impl UringDriver {
             }
             self.release(piece);
         }
-        self.start_send(slot);
+        self.start_send(slot, !rest);
+    }
+
+    fn send_failed(&mut self, slot: u32, piece: Piece, code: i32) {
+        let left = self.slot(slot).map(|s| {
+            s.broken = true;
+            s.owed = 0;
+            mem::take(&mut s.queue)
+        });
+        self.release(piece);
+        left.into_iter()
+            .flatten()
+            .for_each(|piece| self.release(piece));
+        let error = io::Error::from_raw_os_error(code);
+        self.events.push_back(Event::Ended(slot, Some(error)));
     }
 
     fn received(&mut self, slot: u32, result: i32, flags: u32) -> Option<Event> {
@@ -333,7 +361,7 @@ impl UringDriver {
         let result = socket::pending_error(s.fd);
         if result.is_ok() {
             self.arm(slot);
-            self.start_send(slot);
+            self.start_send(slot, true);
         }
         Some(Event::Connected(slot, result))
     }
@@ -392,6 +420,7 @@ impl Driver for UringDriver {
             reading: true,
             armed: false,
             sending: None,
+            trial: false,
             queue: VecDeque::new(),
             owed: 0,
             clog_told: false,
@@ -403,6 +432,8 @@ impl Driver for UringDriver {
     }
 
     fn remove(&mut self, slot: u32) {
+        // The descriptor's number may be another connection's by the next submission.
+        self.submit_all();
         let Some(mut s) = self.slots.get_mut(slot as usize).and_then(Option::take) else {
             return;
         };
@@ -414,7 +445,7 @@ impl Driver for UringDriver {
         if s.kind == Kind::Listener {
             let target = user_data(Operation::Accept, s.uses, slot);
             self.push(&opcode::AsyncCancel::new(target).build().user_data(CANCEL));
-            let _ = self.ring.submit();
+            self.submit_all();
         } else {
             // What is with the kernel holds the socket open: end it, and it ends too.
             socket::shutdown(s.fd);
@@ -447,7 +478,7 @@ impl Driver for UringDriver {
             }
         };
         s.queue.push_back(piece);
-        self.start_send(slot);
+        self.start_send(slot, true);
         Ok(())
     }
 
@@ -479,7 +510,8 @@ impl Driver for UringDriver {
     }
 
     fn wait(&mut self, timeout_ms: i32) {
-        let want = usize::from(self.events.is_empty());
+        self.settle();
+        let want = usize::from(self.events.is_empty() && !self.awaits_settling());
         let result = if timeout_ms < 0 {
             self.ring.submit_and_wait(want)
         } else {
@@ -493,6 +525,9 @@ impl Driver for UringDriver {
         };
         // ETIME, EINTR and EBUSY mean: look at what there is.
         let _ = result;
+        if self.ring.submission().is_empty() {
+            mem::swap(&mut self.tried, &mut self.settling);
+        }
     }
 
     fn next(&mut self) -> Option<Event> {
@@ -500,7 +535,10 @@ impl Driver for UringDriver {
             return Some(event);
         }
         loop {
-            let entry = self.ring.completion().next()?;
+            let entry = match self.reaped.pop_front() {
+                Some(entry) => entry,
+                None => self.ring.completion().next()?,
+            };
             if let Some(event) = self.completed(&entry) {
                 return Some(event);
             }
