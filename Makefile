@@ -107,6 +107,7 @@ fuzz:  ## cargo-fuzz on the protocol core, SECONDS_MAX seconds a target (needs a
 
 .PHONY: bench
 bench: $(EXTENSION) system  ## compare with direct, HAProxy and PgBouncer, interleaved
+	@PATH="$$PATH:/usr/sbin" command -v haproxy >/dev/null || scripts/install-debian --if-root haproxy
 	$(PY) -m benches $(ARGS)
 
 .PHONY: demo
