@@ -55,7 +55,7 @@ class ClusterState:
         self._topology = Topology.of(self._reports.values())
         self._closed_for: list[str] = []
         self._changed = trio.Event()
-        self._changing = trio.Lock()
+        self._changing = False
         self.logins_waiting = 0
 
     # ---- what is known
@@ -140,15 +140,14 @@ class ClusterState:
     @asynccontextmanager
     async def exclusively(self) -> AsyncIterator[bool]:
         """For one who changes the primary; yields False at once if another is at it."""
-        try:
-            self._changing.acquire_nowait()
-        except trio.WouldBlock:
+        if self._changing:
             yield False
             return
+        self._changing = True
         try:
             yield True
         finally:
-            self._changing.release()
+            self._changing = False
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, trio.Event()

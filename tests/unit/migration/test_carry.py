@@ -1,0 +1,107 @@
+"""Capture, restore and the news for a client, over scripted replies."""
+
+import json
+
+import pytest
+
+from pywire.migration.capture import CAPTURE, CaptureFailed, capture
+from pywire.migration.restore import frames, news_for_client, restore
+from pywire.session.inventory import Captured, Identity, Inventory
+from pywire.session.pins import Reason
+from pywire.wire import messages
+
+IDENTITY = Identity("ann", "ann", "none", "shop")
+
+
+def row(**told):
+    full = {
+        "session_user": "ann",
+        "current_user": "ann",
+        "role": "none",
+        "database": "shop",
+        "settings": None,
+        "prepared": None,
+        "sql_prepared": 0,
+        "cursors": 0,
+        "channels": 0,
+        "advisory_locks": 0,
+        "temporary": 0,
+        **told,
+    }
+    return messages.data_row([json.dumps(full).encode().hex()])
+
+
+def answering(*replies):
+    sent = []
+
+    async def request(data):
+        sent.append(data)
+        return messages.split(replies[len(sent) - 1])
+
+    return request, sent
+
+
+async def test_capture_reads_what_the_server_says_without_a_simple_query():
+    request, sent = answering(row(settings=[["work_mem", "7168"]], prepared=["p"], channels=2))
+    captured = await capture(request)
+    assert captured.identity == IDENTITY
+    assert captured.settings == {"work_mem": "7168"}
+    assert captured.prepared == {"p"}
+    assert captured.channels == 2
+    tags = [tag for tag, _ in messages.split(sent[0])]
+    assert bytes(tags) == b"PBECS", (
+        "a Query would destroy the unnamed statement, and so would an unnamed Parse"
+    )
+    assert all(body.split(b"\0")[0] for tag, body in messages.split(sent[0]) if tag == ord("P"))
+    assert CAPTURE.isascii()
+
+
+async def test_a_capture_that_fails_leaves_nothing_behind():
+    error = messages.error_response([("S", "ERROR"), ("C", "57014"), ("M", "timeout")])
+    request, sent = answering(error, b"")
+    with pytest.raises(CaptureFailed) as failed:
+        await capture(request)
+    assert failed.value.sqlstate == "57014"
+    assert messages.split(sent[1])[0][0] == ord("C")
+
+
+async def test_restore_compares_with_the_source():
+    source = Captured(identity=IDENTITY, settings={"work_mem": "7168"}, prepared=frozenset({"p"}))
+    inventory = Inventory(
+        settings=source.settings, statements=(messages.parse(b"p", "select 1"),), unnamed=None
+    )
+    same = row(settings=[["work_mem", "7168"]], prepared=["p"])
+    request, _ = answering(same)
+    assert (await restore(request, inventory, source)).reasons == frozenset()
+    request, _ = answering(row(settings=[["work_mem", "1"]], prepared=["p"]))
+    assert (await restore(request, inventory, source)).reasons == {Reason.SETTING_DIFFERS}
+    request, _ = answering(messages.error_response([("S", "ERROR"), ("C", "42P01")]))
+    assert (await restore(request, inventory, source)).reasons == {Reason.PREPARED_DIFFERS}
+
+
+def test_the_pipeline_sets_what_texts_depend_on_first_and_the_unnamed_statement_last():
+    unnamed = messages.parse(b"", "select 2")
+    inventory = Inventory(
+        settings={"work_mem": "1", "search_path": "a", "client_encoding": "LATIN1"},
+        statements=(messages.parse(b"p", "select 1"),),
+        unnamed=unnamed,
+    )
+    parsed = [
+        body.split(b"\0")[:2] for tag, body in messages.split(frames(inventory)) if tag == ord("P")
+    ]
+    names = [name for name, _ in parsed]
+    assert names.index(b"p") > names.index(b"_pywire_begin")
+    texts = [text for name, text in parsed if name == b"_pywire_set"]
+    assert b"client_encoding" in texts[0]
+    assert b"search_path" in texts[1]
+    assert names[-2:] == [b"", b"_pywire_commit"]
+    assert frames(inventory).endswith(messages.SYNC)
+    assert frames(inventory).count(messages.SYNC) == 1
+
+
+def test_a_client_is_told_what_really_differs():
+    told = {"TimeZone": "UTC", "in_hot_standby": "off", "server_version": "18.1"}
+    login = {"TimeZone": "Etc/UTC", "in_hot_standby": "on", "server_version": "18.1"}
+    news, now = news_for_client(told, login, (b"TimeZone\0UTC\0",))
+    assert messages.parameter_statuses(news) == {"in_hot_standby": "on"}
+    assert now == {"TimeZone": "UTC", "in_hot_standby": "on", "server_version": "18.1"}
