@@ -23,6 +23,8 @@ from pywire.session.registry import SessionRegistry
 from pywire.session.startup import Startup
 from pywire.wire import messages
 
+TICK_SECONDS = 0.5
+
 
 class Desk(Protocol):
     """What the acceptor does for quick logins."""
@@ -115,9 +117,10 @@ class QuickLogins:
 
     async def _give_up_late_ones(self) -> None:
         while self._open:
-            await trio.sleep_until(self._open[0].deadline)
+            # Not for each its own moment: at a thousand logins a second that would be the main work.
+            await trio.sleep_until(max(self._open[0].deadline, trio.current_time() + TICK_SECONDS))
             now = trio.current_time()
-            while self._open and self._open[0].deadline <= now:
+            while self._open and (self._open[0].over or self._open[0].deadline <= now):
                 self._open.popleft().give_up()
         self._watching = False
 
@@ -125,7 +128,7 @@ class QuickLogins:
 class _Attempt:
     """One quick login, between the dial and the host's answer."""
 
-    __slots__ = ("_client", "_dialled", "_host", "_note", "_over", "_quick", "_startup", "deadline")
+    __slots__ = ("_client", "_dialled", "_host", "_note", "_quick", "_startup", "deadline", "over")
 
     def __init__(
         self,
@@ -142,7 +145,7 @@ class _Attempt:
         self._dialled = dialled
         self._startup = startup
         self._host = host
-        self._over = False
+        self.over = False
         self.deadline = 0.0
 
     def link_messages(self, link: MessageLink, data: bytes) -> None:
@@ -170,7 +173,7 @@ class _Attempt:
 
     def give_up(self) -> None:
         """The host has taken too long; the task that goes on finds the link closed and says so."""
-        if not self._over:
+        if not self.over:
             self._dialled.close()
 
     def _go_on(self) -> None:
@@ -178,6 +181,6 @@ class _Attempt:
         self._quick.desk.go_on(self._note, self._client, self._startup, self._host, self._dialled)
 
     def _end(self) -> None:
-        self._over = True
+        self.over = True
         self._quick.registry.arriving -= 1
         self._client.watcher = self._dialled.watcher = None
