@@ -69,6 +69,8 @@ enum Copying {
     Out,
     /// Streaming replication; lasts until ReadyForQuery.
     Both,
+    /// Streaming replication, ended by the frontend.
+    BothEnded,
 }
 
 /// What became of a request.
@@ -165,7 +167,7 @@ impl Expected {
     fn send_copy_end(&mut self, owner: Owner) -> Sent {
         match self.copying {
             Copying::In => self.copying = Copying::InEnded,
-            Copying::Both => {}
+            Copying::Both => self.copying = Copying::BothEnded,
             _ if self.skipping || self.items.is_empty() => return Sent::Ignored,
             _ => {
                 self.push(Item {
@@ -203,7 +205,7 @@ impl Expected {
                 let ends = head.request == Request::Execute;
                 match self.copying {
                     Copying::In => return None,
-                    Copying::Both => {}
+                    Copying::Both | Copying::BothEnded => {}
                     _ => self.end_copy(),
                 }
                 ends
@@ -226,11 +228,11 @@ impl Expected {
     fn copy_reply(&mut self, reply: u8) -> Option<Effect> {
         let mut effect = Effect::default();
         match (reply, self.copying) {
-            (tag::COPY_DATA, Copying::Out | Copying::Both) => {}
+            (tag::COPY_DATA, Copying::Out | Copying::Both | Copying::BothEnded) => {}
             (tag::COPY_DONE, Copying::Out) => self.copying = Copying::No,
-            (tag::COPY_DONE, Copying::Both) => {}
+            (tag::COPY_DONE, Copying::Both | Copying::BothEnded) => {}
             (tag::COPY_OUT_RESPONSE, Copying::No) => self.copying = Copying::Out,
-            (tag::COPY_BOTH_RESPONSE, Copying::No) => self.copying = Copying::Both,
+            (tag::COPY_BOTH_RESPONSE, Copying::No) => self.begin_copy_both(),
             (tag::COPY_IN_RESPONSE, Copying::No) => effect = self.begin_copy_in()?,
             _ => return None,
         }
@@ -269,6 +271,22 @@ impl Expected {
         })
     }
 
+    /// CopyDone may have been sent already.
+    fn begin_copy_both(&mut self) {
+        self.copying = Copying::Both;
+        if self
+            .items
+            .get(1)
+            .is_some_and(|item| item.request == Request::CopyEnd)
+        {
+            self.copying = Copying::BothEnded;
+            self.own -= self
+                .items
+                .remove(1)
+                .map_or(0, |item| u32::from(item.is_own()));
+        }
+    }
+
     /// ErrorResponse with severity ERROR has come.
     pub(crate) fn error(&mut self) -> Option<Effect> {
         let head = *self.items.front()?;
@@ -276,7 +294,7 @@ impl Expected {
         if head.request != Request::Sync {
             self.ambiguous_syncs = 0;
         }
-        if self.copying != Copying::Both {
+        if !matches!(self.copying, Copying::Both | Copying::BothEnded) {
             self.ambiguous_syncs += self.copy_syncs;
             self.end_copy();
         }

@@ -377,7 +377,7 @@ fn a_client_is_stopped_at_the_first_request_boundary() {
         taken("> P:=x|H\n< E:42601", "Q:x|S|Q:y"),
         messages("Q:x|S").len()
     );
-    assert_eq!(taken("> Q:x\n< W", "d:1|c|d"), messages("d:1|c|d").len());
+    assert_eq!(taken("> Q:x\n< W", "d:1|c|Q:y"), messages("d:1|c").len());
 }
 
 #[test]
