@@ -9,9 +9,11 @@
 //! named by its client link. Links speak in message mode (whole messages go to the owner)
 //! until they are joined, and from then on are relayed.
 
+mod accepting;
 mod command;
 mod direction;
 mod driver;
+mod ending;
 mod engine;
 mod hold;
 mod link;

@@ -16,28 +16,27 @@ use pywire_wire::TrackerConfig;
 use crate::command::Command;
 use crate::driver::{Driver, Event, Kind};
 use crate::engine::{Settings, Shared};
-use crate::link::{Link, NOBODY, Role, Stage, pause};
+use crate::link::{Link, NOBODY, Role, Stage};
 use crate::note::{LinkId, Note};
 use crate::session::Hold;
-use crate::socket;
 use crate::tls::ServerContext;
 
 /// How long a closing link may take to flush its last words and see the peer go.
-const CLOSING_SECONDS_MAX: Duration = Duration::from_secs(2);
+pub(crate) const CLOSING_SECONDS_MAX: Duration = Duration::from_secs(2);
 /// Terminate: the session is over, and nothing was lost.
 pub(crate) const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
 /// How often deadlines are looked at.
-const TICK: Duration = Duration::from_millis(500);
+pub(crate) const TICK: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
-struct Listener {
-    listener: u64,
-    fd: OwnedFd,
-    tls: Option<ServerContext>,
+pub(crate) struct Listener {
+    pub(crate) listener: u64,
+    pub(crate) fd: OwnedFd,
+    pub(crate) tls: Option<ServerContext>,
 }
 
 #[derive(Debug)]
-enum Place {
+pub(crate) enum Place {
     Free,
     Listener(Listener),
     Link(Box<Link>),
@@ -50,14 +49,14 @@ pub(crate) struct Worker<D> {
     pub(crate) shared: Arc<Shared>,
     pub(crate) tracker_config: TrackerConfig,
     commands: Receiver<Command>,
-    places: Vec<Place>,
-    free: Vec<u32>,
+    pub(crate) places: Vec<Place>,
+    pub(crate) free: Vec<u32>,
     slots: HashMap<LinkId, u32>,
     /// Startup deadlines, oldest first (they are all equally long).
-    startups: VecDeque<(Instant, LinkId)>,
-    startups_open: usize,
-    closings: VecDeque<(Instant, LinkId)>,
-    next_tick: Instant,
+    pub(crate) startups: VecDeque<(Instant, LinkId)>,
+    pub(crate) startups_open: usize,
+    pub(crate) closings: VecDeque<(Instant, LinkId)>,
+    pub(crate) next_tick: Instant,
     stopping: bool,
     /// Scratch for decrypted and for encrypted bytes; empty between events.
     pub(crate) plain: Vec<u8>,
@@ -207,7 +206,7 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    fn place(&mut self, place: Place) -> u32 {
+    pub(crate) fn place(&mut self, place: Place) -> u32 {
         if let Some(slot) = self.free.pop() {
             self.places[slot as usize] = place;
             return slot;
@@ -269,7 +268,7 @@ impl<D: Driver> Worker<D> {
     }
 
     /// The other side of a session has gone.
-    fn orphan(&mut self, peer: u32, gone: Role, reason: &str) {
+    pub(crate) fn orphan(&mut self, peer: u32, gone: Role, reason: &str) {
         let Some(link) = self.link(peer) else { return };
         link.peer = NOBODY;
         let waits = |session: &crate::session::Session| {
@@ -340,154 +339,6 @@ impl<D: Driver> Worker<D> {
         }
     }
 
-    // ---- ending ----
-
-    /// Says `farewell`, flushes, and closes once the peer has gone or the time is up.
-    pub(crate) fn finish(&mut self, slot: u32, farewell: &[u8]) {
-        let Some(link) = self.link(slot) else { return };
-        if matches!(link.stage, Stage::Closing) {
-            return;
-        }
-        let was_preface = matches!(link.stage, Stage::Preface(_));
-        link.stage = Stage::Closing;
-        link.input = Vec::new();
-        let (id, ended) = (link.id, link.paused & pause::ENDED != 0);
-        let (peer, role) = (std::mem::replace(&mut link.peer, NOBODY), link.role);
-        let quiescent = link
-            .session
-            .take()
-            .is_some_and(|session| session.tracker.quiescent());
-        if was_preface {
-            self.startups_open -= 1;
-        }
-        let polite = role == Role::Client && quiescent;
-        if polite {
-            if let Some(backend) = self.link(peer) {
-                backend.peer = NOBODY;
-            }
-            self.finish(peer, &TERMINATE);
-        } else if peer != NOBODY {
-            self.orphan(peer, role, "closed");
-        }
-        if !farewell.is_empty() {
-            self.emit(slot, farewell);
-        }
-        if let Some(Place::Link(link)) = self.places.get_mut(slot as usize)
-            && let Some(tls) = &mut link.tls
-        {
-            self.cipher.clear();
-            tls.close_notify(&mut self.cipher);
-            let _ = self.driver.send(slot, &self.cipher);
-        }
-        self.set_pause(
-            slot,
-            pause::CLOGGED | pause::HELD | pause::UNANSWERED,
-            false,
-        );
-        if self.driver.flushed(slot) {
-            if ended {
-                self.mark_broken(slot, "closed".to_owned());
-                return;
-            }
-            self.shutdown(slot);
-        }
-        self.closings
-            .push_back((Instant::now() + CLOSING_SECONDS_MAX, id));
-    }
-
-    pub(crate) fn shutdown(&mut self, slot: u32) {
-        if let Some(link) = self.link(slot) {
-            socket::shutdown_write(link.fd.as_raw_fd());
-        }
-    }
-
-    fn close_command(&mut self, id: LinkId, farewell: &[u8]) {
-        if let Some(slot) = self.slot_of(id) {
-            self.finish(slot, farewell);
-        }
-    }
-
-    fn on_ended(&mut self, slot: u32, error: Option<io::Error>) {
-        let Some(link) = self.link(slot) else { return };
-        if let Some(e) = error {
-            let reason = send_failure(&e);
-            self.remove(slot, &reason);
-            return;
-        }
-        let (role, peer) = (link.role, link.peer);
-        match link.stage {
-            Stage::Relayed if role == Role::Client => {
-                // Half-closed, as psql with its input ended: the answers still come.
-                self.set_pause(slot, pause::ENDED, true);
-                self.pass_end(slot, peer);
-            }
-            Stage::Closing => {
-                if self.driver.flushed(slot) {
-                    self.remove(slot, "closed");
-                } else {
-                    self.set_pause(slot, pause::ENDED, true);
-                }
-            }
-            _ => self.remove(
-                slot,
-                if role == Role::Client {
-                    "the client has closed"
-                } else {
-                    "the host has closed"
-                },
-            ),
-        }
-    }
-
-    /// The peer has ended its direction with close_notify.
-    pub(crate) fn on_ended_by_tls(&mut self, slot: u32) {
-        self.on_ended(slot, None);
-    }
-
-    /// Passes a client's end of input on, once the host has all that came before it.
-    pub(crate) fn pass_end(&mut self, client: u32, backend: u32) {
-        let held = self
-            .link(client)
-            .is_some_and(|link| link.paused & pause::HELD != 0);
-        if !held && self.driver.flushed(backend) {
-            if let Some(Place::Link(link)) = self.places.get_mut(backend as usize)
-                && let Some(tls) = &mut link.tls
-            {
-                self.cipher.clear();
-                tls.close_notify(&mut self.cipher);
-                let _ = self.driver.send(backend, &self.cipher);
-            }
-            self.shutdown(backend);
-        }
-    }
-
-    fn on_unclogged(&mut self, slot: u32) {
-        let Some(link) = self.link(slot) else { return };
-        let (peer, closing, ended) = (
-            link.peer,
-            matches!(link.stage, Stage::Closing),
-            link.paused & pause::ENDED != 0,
-        );
-        if closing {
-            if !self.driver.flushed(slot) {
-                return;
-            }
-            if ended {
-                self.remove(slot, "closed");
-            } else {
-                self.shutdown(slot);
-            }
-            return;
-        }
-        self.set_pause(peer, pause::CLOGGED, false);
-        if self
-            .link(peer)
-            .is_some_and(|l| l.role == Role::Client && l.paused & pause::ENDED != 0)
-        {
-            self.pass_end(peer, slot);
-        }
-    }
-
     fn tick(&mut self) {
         let now = Instant::now();
         self.next_tick = now + TICK;
@@ -501,95 +352,16 @@ impl<D: Driver> Worker<D> {
             }
         }
         while let Some(id) = due(&mut self.closings, now) {
-            if let Some(slot) = self.slot_of(id) {
-                self.remove(slot, "closed");
-            }
-        }
-    }
-
-    // ---- accepting ----
-
-    fn listen(&mut self, listener: Listener) {
-        let fd = listener.fd.as_raw_fd();
-        let slot = self.place(Place::Listener(listener));
-        if self.driver.add(slot, fd, Kind::Listener).is_err() {
-            self.places[slot as usize] = Place::Free;
-            self.free.push(slot);
-        }
-    }
-
-    fn unlisten(&mut self, listener: u64) {
-        let found = self
-            .places
-            .iter()
-            .position(|p| matches!(p, Place::Listener(l) if l.listener == listener));
-        if let Some(slot) = found {
-            self.remove(slot as u32, "");
-        }
-    }
-
-    fn on_accepted(&mut self, slot: u32, fd: OwnedFd, peer: String) {
-        let Some(Place::Listener(l)) = self.places.get(slot as usize) else {
-            return;
-        };
-        let (listener, tls) = (l.listener, l.tls.clone());
-        match self.shared.lightest_worker() {
-            worker if worker == self.number => self.adopt(fd, listener, peer, tls),
-            worker => self.shared.submit(
-                worker,
-                Command::Adopt {
-                    fd,
-                    listener,
-                    peer,
-                    tls,
-                },
-            ),
-        }
-    }
-
-    fn adopt(&mut self, fd: OwnedFd, listener: u64, peer: String, tls: Option<ServerContext>) {
-        let startups_max = self
-            .settings()
-            .startups_max
-            .div_ceil(self.shared.links.len())
-            .max(1);
-        while self.startups_open >= startups_max {
-            let Some((_, id)) = self.startups.pop_front() else {
-                break;
+            let Some(slot) = self.slot_of(id) else {
+                continue;
             };
-            if let Some(slot) = self.slot_of(id)
-                && self
-                    .link(slot)
-                    .is_some_and(|link| matches!(link.stage, Stage::Preface(_)))
-            {
-                self.remove(slot, "too many clients have not finished their startup");
+            if self.driver.flushed(slot) {
+                self.remove(slot, "closed");
+            } else {
+                // A slow reader keeps its last rows; one that is gone ends by keepalive.
+                self.closings.push_back((now + CLOSING_SECONDS_MAX, id));
             }
         }
-        let id = LinkId::new(self.number, self.shared.serial.fetch_add(1, Relaxed));
-        if socket::prepare(fd.as_raw_fd(), self.settings().socket_options()).is_err() {
-            return; // the client has gone already
-        }
-        let preface = crate::link::Preface {
-            listener,
-            peer,
-            tls,
-            tls_asked: false,
-            gss_asked: false,
-        };
-        let link = Link::new(id, fd, Role::Client, Stage::Preface(Box::new(preface)));
-        if self.insert(link, Kind::Stream).is_ok() {
-            self.startups_open += 1;
-            if self.startups.is_empty() && self.closings.is_empty() {
-                self.next_tick = Instant::now() + TICK;
-            }
-            self.startups
-                .push_back((Instant::now() + self.settings().startup_seconds_max, id));
-        }
-    }
-
-    /// A client's startup packet is complete: it no longer counts as a startup.
-    pub(crate) fn startup_done(&mut self) {
-        self.startups_open -= 1;
     }
 }
 
