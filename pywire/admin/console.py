@@ -14,8 +14,8 @@ from typing import TypeVar
 from pywire.admin.commands import Command, Nothing, Polite
 from pywire.admin.parser import NotACommand, parse, split
 from pywire.admin.table import Answer, Column, Value, columns_of, data_row, row_description
-from pywire.errors import FrontendViolation, PywireError
-from pywire.relay.port import Link
+from pywire.errors import FrontendViolation, InvariantViolated, PywireError
+from pywire.relay.port import Link, LinkClosed
 from pywire.session.startup import Startup
 from pywire.wire import messages
 
@@ -207,7 +207,14 @@ class Console:
     async def _carry_out(self, state: _State, command: Command) -> Answer:
         if isinstance(command, Polite):
             return self._be_polite(state, command)
-        return await self._operate(command, state.user)
+        try:
+            return await self._operate(command, state.user)
+        except (PywireError, LinkClosed):
+            raise
+        except (
+            Exception
+        ) as error:  # an operator's mistake of ours must not end everybody's sessions
+            raise InvariantViolated(invariant=f"{type(error).__name__}: {error}") from error
 
     def _be_polite(self, state: _State, command: Polite) -> Answer:
         if command.tag in ("BEGIN", "START TRANSACTION"):

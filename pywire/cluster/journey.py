@@ -142,9 +142,10 @@ class Journey:
             await self._with_backend(session, backend)
         except (LinkClosed, CommandRefused):
             self._gone(session)
-        except PywireError as problem:
-            self._tools.emit(Failed(what=f"moving session {session.id}", reason=str(problem)))
-            self._gone(session)
+        except Exception as problem:  # one session's trouble must not become everybody's
+            reason = f"{type(problem).__name__}: {problem}"
+            self._tools.emit(Failed(what=f"moving session {session.id}", reason=reason))
+            self._refuse(session, frozenset({Reason.UNKNOWN_SESSION_STATE}))
 
     async def _with_backend(self, session: Session, backend: Backend) -> None:
         given_away = False

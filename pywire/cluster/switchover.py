@@ -197,7 +197,9 @@ class _Change:
             try:
                 async with self._service(self.source) as old, self._service(self.target) as new:
                     outcome = await self._through(journey, old, new, began)
-            except (_Stop, PywireError, LinkClosed) as problem:
+            except (
+                Exception
+            ) as problem:  # whatever it is: servers and sessions must not be left half-way
                 if not step(SWITCHOVER, self.phase).reversible:
                     outcome = await self._stranded(journey, problem)
                 else:

@@ -55,6 +55,11 @@ async def open_target(session: Session, host: Host, tools: Tools) -> Backend | R
         return Reason.CREDENTIALS_MISSING
     except (HostUnreachable, LinkClosed, PywireError):
         return Reason.TARGET_UNREACHABLE
+    except ValueError:
+        # The session ended meanwhile, and its credentials were wiped.
+        if tools.registry.get(session.id) is not None:
+            raise
+        return Reason.TARGET_UNREACHABLE
 
 
 async def carry(held: HeldSession, backend: Backend) -> Carried:

@@ -63,6 +63,24 @@ def test_the_primary_changes_under_load_and_no_transaction_fails(
     bench(pair, manager, protocol=protocol, switchovers=2, seconds=12)
 
 
+@pytest.mark.timeout(180)
+def test_clients_that_come_and_go_notice_nothing(pair: Pair, manager: Manager) -> None:
+    """A connection per transaction: logins wait at the gate, and those under way are taken along.
+
+    A thread per client, because pgbench connects without doing anything else meanwhile: a login that waits for a
+    transaction of the same thread would wait for ever.
+    """
+    prepare(pair.primary)
+    programs = pair.a.flavour.bin_directory
+    load = Load.start(
+        programs, manager.port, protocol="simple", clients=8, seconds=10, extra=("-C", "-j", "8")
+    )
+    wait_until(lambda: len(manager.show("SESSIONS")) >= 1, "pgbench's sessions")
+    told = switch_back_and_forth(manager, 2, load)
+    assert load.finish() == history(pair.primary)
+    assert all(row["ended"] == 0 for row in told), told
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("protocol", ["simple", "extended", "prepared"])
