@@ -90,7 +90,7 @@ test-unit: $(EXTENSION)  ## the quick ones: no server, no socket to anywhere
 
 .PHONY: test-rust
 test-rust: $(TOOLS)  ## the tests of the Rust crates
-	cargo test --locked --quiet -p pywire-wire -p pywire-relay
+	cargo test --locked --quiet --lib --tests -p pywire-wire -p pywire-relay
 
 .PHONY: test-integration
 test-integration: $(EXTENSION) system  ## against real PostgreSQL servers
