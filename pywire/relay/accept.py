@@ -19,7 +19,7 @@ from pywire.relay.cancel import Canceller
 from pywire.relay.connect import Connector
 from pywire.relay.link import MessageLink
 from pywire.relay.notes import CancelRequested, Opened
-from pywire.relay.port import AdminHandler, Link, LinkClosed, Relay, Router
+from pywire.relay.port import AdminHandler, Link, LinkClosed, Relay, Router, VerifierChanged
 from pywire.relay.port import LoginRefused as RefusedByHost
 from pywire.relay.quick import QuickLogins
 from pywire.session.host import Host
@@ -226,7 +226,10 @@ class Acceptor:
         if limit and registry.on_host_count(host.cluster, host.name) >= limit:
             raise LimitExceeded
         registry.arriving += 1
-        backend = await self._log_in(link, startup, credentials, host, None)
+        try:
+            backend = await self._log_in(link, startup, credentials, host, None)
+        except VerifierChanged:
+            raise self._authenticator.password_changed(startup) from None
         self.begin_session(note, link, startup, host, backend, credentials)
 
     async def _log_in(

@@ -62,6 +62,11 @@ class Authenticator:
             self._verifiers.doubt(startup)
             raise
 
+    def password_changed(self, startup: Startup) -> PasswordRefused:
+        """A host knows better than what was kept; return the refusal the client is to get."""
+        self._verifiers.doubt(startup, sure=True)
+        return refusal.password_failed(startup.user)
+
     async def _ask_scram(
         self, note: Opened, link: Link, startup: Startup, role: RoleSecret
     ) -> Credentials:

@@ -14,7 +14,7 @@ from pywire.auth.secrets import SecretStore
 from pywire.errors import BackendViolation, HostRejected, HostUnreachable
 from pywire.relay.backend import HostBackend
 from pywire.relay.hello import Hello
-from pywire.relay.port import Link, LinkClosed, LoginRefused, Relay
+from pywire.relay.port import Link, LinkClosed, LoginRefused, Relay, VerifierChanged
 from pywire.relay.resolve import Resolver
 from pywire.session.host import Host
 from pywire.session.session import Session
@@ -257,11 +257,7 @@ class _Login:
                 keys=(keys.client_key.reveal(), keys.server_key, keys.salt, keys.iterations),
             )
         except scram.KeysOutdated:
-            raise HostRejected(
-                "its password verifier is not the one the client logged in with",
-                hint="Verifiers are equal where one host is the other's standby; the client can log in again.",
-                host=self._host.name,
-            ) from None
+            raise VerifierChanged(self._host.name) from None
         self._link.send(messages.password_message(final))
 
     def _no_proof(self, code: int) -> HostRejected:

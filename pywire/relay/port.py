@@ -49,6 +49,17 @@ class LoginRefused(HostRejected):
         super().__init__(fields.get("M", ""), host=host)
 
 
+class VerifierChanged(HostRejected):
+    """A host has another password verifier than the one the client logged in with."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            "its password verifier is not the one the client logged in with",
+            hint="A client that logs in again, with the password now in force, can be moved again.",
+            host=host,
+        )
+
+
 class StatementFailed(HostError):
     """A host answered one of our own statements with an error.
 

@@ -73,12 +73,17 @@ class VerifierReader:
                 del self._asking[place]
             done.set()
 
-    def doubt(self, startup: Startup) -> None:
-        """A login failed by what was kept: if that is not brand-new, ask again next time."""
+    def doubt(self, startup: Startup, *, sure: bool = False) -> None:
+        """What was kept may be outdated: ask again next time.
+
+        Args:
+            startup: whose login failed.
+            sure: it is outdated; otherwise what was read a moment ago is still believed.
+        """
+        younger_than = 0.0 if sure else REREAD_SECONDS_MIN
+        now = trio.current_time()
         for cluster in {cluster for cluster, _ in self._backends}:
-            self._cache.forget(
-                cluster, startup.user, trio.current_time(), younger_than=REREAD_SECONDS_MIN
-            )
+            self._cache.forget(cluster, startup.user, now, younger_than=younger_than)
 
     async def _ask(self, host: Host, user: str) -> RoleSecret:
         place = (host.cluster, host.name)

@@ -151,6 +151,16 @@ async def test_a_changed_password_works_after_one_failure(world):
         assert tags(await prove(it.engine.client(user="ann"), b"new"))[-1] == "Z"
 
 
+async def test_an_outdated_password_is_refused_though_its_verifier_was_kept(world):
+    async with world() as it:
+        it.postgres["a"].auth = "scram-sha-256"
+        await prove(it.engine.client(user="ann"), PASSWORD)
+        it.postgres["a"].verifiers["ann"] = str(Verifier.build(b"new", b"salt" * 4, 64))
+        fields = refusal(await prove(it.engine.client(user="ann"), PASSWORD))
+        assert fields["C"] == "28P01"
+        assert tags(await prove(it.engine.client(user="ann"), b"new"))[-1] == "Z"
+
+
 async def test_a_service_connection_that_broke_is_opened_again(world):
     async with world() as it:
         await prove(it.engine.client(user="nobody"), b"x")
