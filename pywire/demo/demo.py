@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import signal
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ import trio
 from pywire.demo.load import Load, Progress, Report
 from pywire.demo.manager import Manager, running_manager
 from pywire.demo.servers import Pair
+from pywire.demo.story import Story, closing_line
 from pywire.demo.tools import DemoError
 from pywire.demo.verdict import SUMS_STATEMENT, Sums, judge
 from pywire.demo.view import Board, HostLine, View, choose_view
@@ -100,14 +100,20 @@ async def _show(view: View, board: Board) -> int:
         with view.step("reading the verdict from the data of both hosts"):
             sums = await _sums_of_both(manager, board)
         checks = judge(report, sums, board.switchovers, board.switchovers_asked)
-        view.verdict(
-            checks,
-            [
-                f"{report.tps:,.0f} transactions a second, {report.latency_ms:.1f} ms on average; "
-                f"the longest any client waited for one was {report.longest_ms:,.0f} ms"
-            ],
-        )
+        view.verdict(checks, _remarks(board, report))
         return 0 if all(check.passed for check in checks) else 1
+
+
+def _remarks(board: Board, report: Report) -> list[str]:
+    """Return what is worth knowing beside the verdict."""
+    remarks = [
+        f"{report.tps:,.0f} transactions a second, {report.latency_ms:.1f} ms on average; "
+        f"the slowest one took {report.longest_ms:,.0f} ms"
+    ]
+    if board.pauses_ms:
+        pauses = ", ".join(f"{pause:,.0f}" for pause in board.pauses_ms)
+        remarks.append(f"sessions paused for {pauses} ms while the primary changed")
+    return remarks
 
 
 async def _run_and_switch(view: View, board: Board, manager: Manager, load: Load) -> Report:
@@ -118,17 +124,19 @@ async def _run_and_switch(view: View, board: Board, manager: Manager, load: Load
         board.tps.append(progress.tps)
         view.progress(board)
 
+    story = Story()
+    story.new_lines((await manager.show("EVENTS"))["EVENTS"])  # how it all started is known
     async with trio.open_nursery() as nursery:
-        await _poll_hosts(board, manager)
-        nursery.start_soon(_poll_forever, view, board, manager)
+        await _poll(view, board, manager, story)
+        nursery.start_soon(_poll_forever, view, board, manager, story)
         nursery.start_soon(_draw_forever, view, board)
-        nursery.start_soon(_switch, view, board, manager)
+        nursery.start_soon(_switch, view, board, manager, story)
         report = await load.run(on_progress)
         nursery.cancel_scope.cancel()
     return report
 
 
-async def _switch(view: View, board: Board, manager: Manager) -> None:
+async def _switch(view: View, board: Board, manager: Manager, story: Story) -> None:
     """Switch the primary to the other host, `switchovers_asked` times, evenly spread over the run."""
     started = trio.current_time()
     for number in range(1, board.switchovers_asked + 1):
@@ -136,36 +144,37 @@ async def _switch(view: View, board: Board, manager: Manager) -> None:
         target = next(host.name for host in board.hosts if host.role != "primary")
         board.moving_to = target
         before = trio.current_time()
-        view.event(board, f"SWITCHOVER main TO {target}")
+        view.event(board, f"pywire ctl 'SWITCHOVER main TO {target}'")
         try:
-            said = await manager.control(f"SWITCHOVER main TO {target}")
+            rows = await manager.control(f"SWITCHOVER main TO {target}")
         except DemoError as error:
             view.event(board, str(error))
             continue
         finally:
             board.moving_to = None
         board.switchovers += 1
-        await _poll_hosts(board, manager)
-        view.event(
-            board,
-            f"{target} is the primary after {trio.current_time() - before:.2f} s   {' '.join(said.split())}",
-        )
+        board.pauses_ms.append(float(rows[0]["pause_ms"] or 0))
+        await _poll(view, board, manager, story)
+        view.event(board, closing_line(rows, trio.current_time() - before))
 
 
-async def _poll_forever(view: View, board: Board, manager: Manager) -> None:
+async def _poll_forever(view: View, board: Board, manager: Manager, story: Story) -> None:
     while True:
         await trio.sleep(POLL_SECONDS)
         try:
-            await _poll_hosts(board, manager)
+            await _poll(view, board, manager, story)
         except DemoError as error:
             view.event(board, str(error).splitlines()[-1])
 
 
-async def _poll_hosts(board: Board, manager: Manager) -> None:
-    """Put the hosts' roles and their numbers of sessions on the board."""
-    sessions = Counter(row["host"] for row in await manager.show("SESSIONS"))
-    hosts = await manager.show("HOSTS")
-    board.hosts = [HostLine(row["host"], row["role"], sessions[row["host"]]) for row in hosts]
+async def _poll(view: View, board: Board, manager: Manager, story: Story) -> None:
+    """Put the hosts, their sessions and what has happened on the board."""
+    tables = await manager.show("HOSTS", "EVENTS")
+    board.hosts = [
+        HostLine(row["host"], row["role"], int(row["sessions"] or 0)) for row in tables["HOSTS"]
+    ]
+    for line in story.new_lines(tables["EVENTS"]):
+        view.event(board, line)
 
 
 async def _draw_forever(view: View, board: Board) -> None:

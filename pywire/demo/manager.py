@@ -6,6 +6,7 @@ The demonstration never reaches into the manager; all it knows it reads from the
 from __future__ import annotations
 
 import csv
+import json
 import signal
 import subprocess
 import sys
@@ -45,8 +46,11 @@ bin_directory = "{programs}"
 READY_SECONDS_MAX = 30.0
 DRAIN_SECONDS_MAX = 10.0
 
-Row = dict[str, str]
-"""A row of the admin console: column name to text."""
+Rows = list[dict[str, str | int | float | bool | None]]
+"""Rows of the admin console: column name to value."""
+
+MARK_TEXT = "-- end of table"
+MARK = ("-c", f"\\echo {MARK_TEXT}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,39 +65,38 @@ class Manager:
         """Return the connection string that reaches the current primary through pywire."""
         return f"host=127.0.0.1 port={self.port} user=postgres dbname={database} sslmode=disable"
 
-    async def control(self, command: str) -> str:
-        """Run `pywire ctl` with one command and return what it printed.
+    async def control(self, command: str) -> Rows:
+        """Run `pywire ctl` with one command and return the rows it answers with.
 
         Raises:
             DemoError: The command was refused or failed.
         """
         completed = await trio.run_process(
-            [*PYWIRE, "ctl", "--config", str(self.configuration), command],
+            [*PYWIRE, "ctl", "--config", str(self.configuration), "--json", command],
             capture_stdout=True,
             capture_stderr=True,
             check=False,
             start_new_session=True,
         )
+        said = completed.stdout.decode(errors="replace")
         if completed.returncode != 0:
-            said = (completed.stderr + completed.stdout).decode(errors="replace").strip()
-            raise DemoError(f"{command}: {said}")
-        return completed.stdout.decode(errors="replace").strip()
+            raise DemoError(f"{command}: {completed.stderr.decode(errors='replace') or said}")
+        rows: Rows = json.loads(said)
+        return rows
 
-    async def show(self, what: str) -> list[Row]:
-        """Return the rows of `SHOW ...` from the admin console, read with plain psql."""
+    async def show(self, *subjects: str) -> dict[str, list[dict[str, str]]]:
+        """Return the rows of `SHOW ...` for each subject, read from the admin console with psql."""
+        commands = [word for subject in subjects for word in ("-c", f"SHOW {subject}", *MARK)]
         printed = await self.pair.account.run(
-            *(
-                self.pair.programs / "psql",
-                "-Xq",
-                "--csv",
-                "-d",
-                self.conninfo("pywire"),
-                "-c",
-                f"SHOW {what}",
-            ),
+            *(self.pair.programs / "psql", "-Xq", "--csv", "-d", self.conninfo("pywire")),
+            *commands,
             environment=self.pair.environment,
         )
-        return list(csv.DictReader(printed.splitlines()))
+        tables = printed.split(f"{MARK_TEXT}\n")
+        return {
+            subject: list(csv.DictReader(table.splitlines()))
+            for subject, table in zip(subjects, tables, strict=False)
+        }
 
 
 PYWIRE = (sys.executable, "-m", "pywire")

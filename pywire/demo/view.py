@@ -21,10 +21,11 @@ from rich.text import Text
 
 from pywire.demo.verdict import Check
 
-EVENTS_SHOWN = 9
+EVENTS_SHOWN = 12
 SPARKS = "▁▂▃▄▅▆▇█"
 SPARKS_WIDTH = 60
 BAR_WIDTH = 32
+ROLE_STYLES = {"primary": "bold green", "standby": "dim"}
 
 
 @dataclass(slots=True)
@@ -48,6 +49,7 @@ class Board:
     failed: int = 0
     switchovers: int = 0
     moving_to: str | None = None
+    pauses_ms: list[float] = field(default_factory=list)
     hosts: list[HostLine] = field(default_factory=list)
     events: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=EVENTS_SHOWN))
 
@@ -209,7 +211,7 @@ def draw(board: Board) -> RenderableType:
     for host in board.hosts:
         filled = round(BAR_WIDTH * min(host.sessions, board.clients) / max(board.clients, 1))
         bar = Text("█" * filled, "cyan") + Text("░" * (BAR_WIDTH - filled), "dim")
-        style = "bold green" if host.role == "primary" else "dim"
+        style = ROLE_STYLES.get(host.role, "yellow")
         hosts.add_row(
             Text(host.name, "bold"),
             Text(f"{host.role:<8}", style),
