@@ -198,7 +198,7 @@ class Engine:
         workers: int,
         driver: str = "auto",
         notes_max: int = 65536,
-        receive_bytes: int = 262144,
+        receive_bytes: int = 65536,
         startup_seconds_max: float = 60.0,
         startups_max: int = 10000,
         message_bytes_max: int = 1048576,

@@ -340,7 +340,7 @@ pub(crate) struct Engine(pywire_relay::Engine);
 impl Engine {
     #[new]
     #[pyo3(signature = (
-        *, workers, driver="auto", notes_max=65536, receive_bytes=262_144, startup_seconds_max=60.0,
+        *, workers, driver="auto", notes_max=65536, receive_bytes=65_536, startup_seconds_max=60.0,
         startups_max=10_000, message_bytes_max=1_048_576, statements_bytes_max=1_048_576,
         tcp_user_timeout_ms=0, keepalive_idle_seconds=60
     ))]

@@ -5,7 +5,6 @@
 //! boundary, or the stream is at an end.
 
 use std::mem;
-use std::sync::atomic::Ordering::Relaxed;
 
 use pywire_wire::{Owner, WireError};
 
@@ -157,10 +156,7 @@ impl<D: Driver> Worker<D> {
         let (now, rest) = data.split_at(forwarded);
         if !now.is_empty() {
             session.publish(); // before the host can act on it, or anybody see that it did
-            session
-                .counters
-                .client_bytes_in
-                .fetch_add(now.len() as u64, Relaxed);
+            session.counters.received(now.len());
             self.emit(backend, now);
             if self.driver.clogged(backend) {
                 self.set_pause(slot, pause::CLOGGED, true);
@@ -210,10 +206,7 @@ impl<D: Driver> Worker<D> {
                 Owner::Client if sink.fatal && session.hold == Hold::Held => {}
                 Owner::Client => {
                     session.publish();
-                    session
-                        .counters
-                        .client_bytes_out
-                        .fetch_add(now.len() as u64, Relaxed);
+                    session.counters.sent(now.len());
                     self.emit(client, now);
                 }
                 Owner::Own => self.own_replies(slot, session, now)?,

@@ -20,7 +20,20 @@ pub(crate) struct SessionCounters {
 const QUIESCENT: u8 = 1;
 const HELD: u8 = 2;
 
+/// Adds without a locked instruction: each counter has one writer, its session's worker.
+fn add(counter: &AtomicU64, n: usize) {
+    counter.store(counter.load(Relaxed).wrapping_add(n as u64), Relaxed);
+}
+
 impl SessionCounters {
+    pub(crate) fn received(&self, bytes: usize) {
+        add(&self.client_bytes_in, bytes);
+    }
+
+    pub(crate) fn sent(&self, bytes: usize) {
+        add(&self.client_bytes_out, bytes);
+    }
+
     pub(crate) fn set_state(&self, status: u8, quiescent: bool, held: bool) {
         self.status.store(status, Relaxed);
         self.state.store(

@@ -10,8 +10,10 @@ use io_uring::types::BufRingEntry;
 
 use super::{Chunk, HEADROOM};
 
-/// How many buffers a worker has (a power of two).
+/// How many buffers a worker has (a power of two). They are filled in turn, so together
+/// they should fit a core's cache: small ones are faster, for bulk too.
 const COUNT: u16 = 64;
+const BUFFER_BYTES_MAX: usize = 32 * 1024;
 const PAGE_BYTES: usize = 4096;
 
 /// One page-aligned page: room for the ring's entries.
@@ -39,7 +41,7 @@ impl Buffers {
                 COUNT.is_power_of_two() && COUNT as usize * size_of::<BufRingEntry>() <= PAGE_BYTES
             )
         };
-        let bytes = HEADROOM + receive_bytes.clamp(4096, 1 << 24);
+        let bytes = HEADROOM + receive_bytes.clamp(4096, BUFFER_BYTES_MAX);
         let mut buffers = Self {
             page: Box::new(Page([0; PAGE_BYTES])),
             tail: 0,
