@@ -25,7 +25,7 @@ from pywire.cluster.attach import (
     standby_conninfo,
 )
 from pywire.cluster.control import LocalServer
-from pywire.cluster.decide import SwitchoverLimits, switchover_refusals
+from pywire.cluster.decide import Refusal, SwitchoverLimits, switchover_refusals
 from pywire.cluster.journey import Journey, Verdict
 from pywire.cluster.probe import ask
 from pywire.cluster.state import ClusterState
@@ -46,7 +46,9 @@ from pywire.relay.port import Backend, LinkClosed, StatementFailed
 __all__ = ["Outcome", "Refused", "SwitchedOver", "SwitchoverTimes", "switchover"]
 
 POLL_SECONDS = 0.003
+LOOK_SECONDS = 0.1
 SESSIONS_NAMED_MAX = 5
+PASSING = frozenset({"target_not_streaming", "target_unknown_to_primary", "target_lags"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,7 @@ class SwitchoverTimes:
     promote_seconds_max: float = 60.0
     start_seconds_max: float = 60.0
     attach_seconds_max: float = 60.0
+    catch_up_seconds_max: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +116,14 @@ async def switchover(
     async with cluster.exclusively() as mine:
         if not mine:
             return Refused(Phase.CHECKING, ("Another change of primary is under way.",))
-        await _look(cluster, tools)
-        controlled = frozenset(cluster.servers)
-        refusals = switchover_refusals(
-            cluster.topology, target, controlled=controlled, limits=limits or SwitchoverLimits()
-        )
+        times = times or SwitchoverTimes()
+        refusals = await _check(cluster, target, limits or SwitchoverLimits(), times, tools)
         source = cluster.topology.primary
         outcome: Outcome
         if refusals or source is None:
             outcome = Refused(Phase.CHECKING, tuple(refusal.text for refusal in refusals))
         else:
-            change = _Change(cluster, source, target, force, tools, times or SwitchoverTimes())
+            change = _Change(cluster, source, target, force, tools, times)
             outcome = await change.run()
         if isinstance(outcome, Refused):
             reason = f"{outcome.phase.value}: {' '.join(outcome.reasons)}"
@@ -133,6 +133,31 @@ async def switchover(
                 )
             )
         return outcome
+
+
+async def _check(
+    cluster: ClusterState,
+    target: str,
+    limits: SwitchoverLimits,
+    times: SwitchoverTimes,
+    tools: Tools,
+) -> list[Refusal]:
+    """The reasons against it; those that pass by themselves are given a moment to.
+
+    A standby that has just come back streams, meets the end of the old timeline, and streams anew.
+    """
+    controlled = frozenset(cluster.servers)
+    began = trio.current_time()
+    while True:
+        await _look(cluster, tools)
+        refusals = switchover_refusals(
+            cluster.topology, target, controlled=controlled, limits=limits
+        )
+        passing = {refusal.code for refusal in refusals} <= PASSING
+        patient = trio.current_time() - began < times.catch_up_seconds_max
+        if not refusals or not passing or not patient:
+            return refusals
+        await trio.sleep(LOOK_SECONDS)
 
 
 async def _look(cluster: ClusterState, tools: Tools) -> None:
