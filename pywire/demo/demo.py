@@ -120,7 +120,7 @@ async def _run_and_switch(view: View, board: Board, manager: Manager, load: Load
     """Run pgbench to its end; meanwhile switch, poll and draw."""
 
     def on_progress(progress: Progress) -> None:
-        board.second, board.failed = progress.second, board.failed + progress.failed
+        board.failed += progress.failed
         board.tps.append(progress.tps)
         view.progress(board)
 
@@ -178,7 +178,9 @@ async def _poll(view: View, board: Board, manager: Manager, story: Story) -> Non
 
 
 async def _draw_forever(view: View, board: Board) -> None:
+    started = trio.current_time()
     while True:
+        board.second = min(trio.current_time() - started, board.seconds)
         view.refresh(board)
         await trio.sleep(DRAW_SECONDS)
 

@@ -15,9 +15,7 @@ import trio
 
 from pywire.demo.tools import DemoError
 
-PROGRESS = re.compile(
-    r"progress: (?P<second>[\d.]+) s, (?P<tps>[\d.]+) tps, .*?(?P<failed>\d+) failed"
-)
+PROGRESS = re.compile(r"progress: [\d.]+ s, (?P<tps>[\d.]+) tps, .*?(?P<failed>\d+) failed")
 PROCESSED = re.compile(r"number of transactions actually processed: (\d+)")
 FAILED = re.compile(r"number of failed transactions: (\d+)")
 LATENCY = re.compile(r"latency average = ([\d.]+) ms")
@@ -28,7 +26,6 @@ TPS = re.compile(r"tps = ([\d.]+)")
 class Progress:
     """One line of pgbench -P 1."""
 
-    second: float
     tps: float
     failed: int
 
@@ -97,9 +94,7 @@ class Load:
 
         def on_error_line(line: str) -> None:
             if found := PROGRESS.search(line):
-                on_progress(
-                    Progress(float(found["second"]), float(found["tps"]), int(found["failed"]))
-                )
+                on_progress(Progress(float(found["tps"]), int(found["failed"])))
             elif "error" in line or "aborted" in line:
                 complaints.append(line)
 

@@ -19,8 +19,6 @@ def line_of(event: str, details: Details) -> str | None:
             return (
                 f"{source} → {target}: {sessions} sessions finish their transactions and are held"
             )
-        case "host_lost" if details["reason"] == "stopped for a switchover":
-            return f"{details['host']} has stopped, all its WAL is on the other side"
         case "host_lost":
             return f"{details['host']} does not answer: {details['reason']}"
         case "promoted":
@@ -37,10 +35,11 @@ def line_of(event: str, details: Details) -> str | None:
 
 
 class Story:
-    """Remembers which events have been told."""
+    """Remembers which events have been told, and which host is leaving the primary's place."""
 
     def __init__(self) -> None:
         self._told = 0
+        self._leaving: object = None
 
     def new_lines(self, rows: list[dict[str, str]]) -> list[str]:
         """Return the lines of the events that are new among `rows`, the oldest first."""
@@ -49,9 +48,19 @@ class Story:
             if int(row["number"]) <= self._told:
                 continue
             self._told = int(row["number"])
-            if (line := line_of(row["event"], json.loads(row["details"]))) is not None:
+            if (line := self._line(row["event"], json.loads(row["details"]))) is not None:
                 lines.append(line)
         return lines
+
+    def _line(self, event: str, details: Details) -> str | None:
+        match event:
+            case "switchover_started":
+                self._leaving = details["source"]
+            case "switchover_finished" | "switchover_refused":
+                self._leaving = None
+            case "host_lost" if details["host"] == self._leaving:
+                return f"{details['host']} has stopped, as it should"
+        return line_of(event, details)
 
 
 def closing_line(rows: list[dict[str, str | int | float | bool | None]], seconds: float) -> str:

@@ -23,10 +23,18 @@ def test_new_events_are_told_once_and_in_order():
     assert story.new_lines([PROMOTED, OTHER, STARTED]) == []
 
 
+def test_the_old_primary_is_expected_to_stop():
+    story = Story()
+    lost = row(5, "host_lost", host="a", reason="the host has closed")
+    assert story.new_lines([STARTED, lost])[1] == "a has stopped, as it should"
+    finished = row(6, "switchover_finished", source="a", target="b")
+    lost = row(7, "host_lost", host="a", reason="timed out")
+    assert story.new_lines([finished, lost]) == ["a does not answer: timed out"]
+
+
 @pytest.mark.parametrize(
     ("event", "details", "words"),
     [
-        ("host_lost", {"host": "a", "reason": "stopped for a switchover"}, "a has stopped"),
         ("host_lost", {"host": "a", "reason": "timed out"}, "does not answer: timed out"),
         ("host_found", {"host": "a", "role": "standby"}, "a follows as a standby"),
         ("migration_refused", {"reason": "a temporary table"}, "refused: a temporary table"),
