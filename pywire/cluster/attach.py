@@ -12,8 +12,10 @@ import trio
 
 from pywire.cluster.conninfo import parse_conninfo, pointed_at
 from pywire.cluster.control import LocalServer
+from pywire.cluster.sql import literal
 from pywire.cluster.state import ClusterState
 from pywire.cluster.synchronous import swapped
+from pywire.config import Address
 from pywire.events import SynchronousStandbysChanged
 from pywire.migration.tools import Tools
 from pywire.relay.port import Backend
@@ -26,6 +28,7 @@ __all__ = [
     "attach",
     "clear_synchronous",
     "give_back_synchronous",
+    "host_address",
     "restore_synchronous",
     "standby_conninfo",
 ]
@@ -41,9 +44,7 @@ async def standby_conninfo(
     The standby's own primary_conninfo names the replication user, its password or passfile and its TLS settings. If it
     is of the form of a URI, the service user takes over.
     """
-    host = cluster.config.host(target)
-    assert host is not None
-    address = host.address
+    address = host_address(cluster, target)
     (result,) = await new.query("select pg_catalog.current_setting('primary_conninfo')")
     try:
         values = parse_conninfo(result.scalar() or "")
@@ -53,6 +54,13 @@ async def standby_conninfo(
         values = {"user": cluster.config.service_user}
     # For a Unix socket libpq takes its directory as the host.
     return pointed_at(values, host=address.host, port=address.port, application_name=source)
+
+
+def host_address(cluster: ClusterState, name: str) -> Address:
+    """Where other servers reach a host: its configured address, whatever pywire itself prefers."""
+    host = cluster.config.host(name)
+    assert host is not None
+    return host.address
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,7 @@ async def clear_synchronous(old: Backend, new: Backend) -> SynchronousNames:
         there.rows[0][0] or "", here.rows[0][0] or "", altered=here.rows[0][1] == "t"
     )
     if names.target:
-        await _set_names(new, _literal(""))
+        await _set_names(new, literal(""))
     return names
 
 
@@ -91,7 +99,7 @@ async def attach(
     await old.start(seconds_max=times.start_seconds_max)
     question = (
         "select 1 from pg_catalog.pg_stat_replication"
-        f" where application_name = {_literal(source)} and state = 'streaming'"
+        f" where application_name = {literal(source)} and state = 'streaming'"
     )
     while True:
         (result,) = await new.query(question)
@@ -108,7 +116,7 @@ async def restore_synchronous(
     (result,) = await new.query("select pg_catalog.current_setting('synchronous_standby_names')")
     if (result.scalar() or "") == wanted:
         return
-    await _set_names(new, _literal(wanted))
+    await _set_names(new, literal(wanted))
     tools.emit(
         SynchronousStandbysChanged(cluster=new.host.cluster, host=new.host.name, names=wanted)
     )
@@ -116,7 +124,7 @@ async def restore_synchronous(
 
 async def give_back_synchronous(new: Backend, names: SynchronousNames) -> None:
     """Undo `clear_synchronous` on a standby that was not promoted after all."""
-    await _set_names(new, _literal(names.target) if names.altered else None)
+    await _set_names(new, literal(names.target) if names.altered else None)
 
 
 async def _set_names(backend: Backend, literal: str | None) -> None:
@@ -125,8 +133,3 @@ async def _set_names(backend: Backend, literal: str | None) -> None:
     else:
         await backend.query(f"alter system set synchronous_standby_names = {literal}")
     await backend.query("select pg_catalog.pg_reload_conf()")
-
-
-def _literal(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "''")
-    return f"E'{escaped}'"

@@ -21,6 +21,7 @@ from pywire.cluster.attach import (
     attach,
     clear_synchronous,
     give_back_synchronous,
+    host_address,
     restore_synchronous,
     standby_conninfo,
 )
@@ -28,6 +29,7 @@ from pywire.cluster.control import LocalServer
 from pywire.cluster.decide import Refusal, SwitchoverLimits, switchover_refusals
 from pywire.cluster.journey import Journey, Verdict
 from pywire.cluster.probe import ask
+from pywire.cluster.slots import Slots, create_slots, drop_slots, follow, slots_before
 from pywire.cluster.state import ClusterState
 from pywire.cluster.topology import Report, Unreachable
 from pywire.errors import PywireError
@@ -203,6 +205,7 @@ class _Change:
         self.phase = Phase.CHECKING
         self.stopped = False
         self.names = SynchronousNames()
+        self.slots = Slots()
         self.held_at = 0.0
 
     @property
@@ -245,6 +248,7 @@ class _Change:
         )
         self._enter(Phase.CHECKPOINTING)
         self.names = await clear_synchronous(old, new)
+        self.slots = await slots_before(old, new, self.source)
         conninfo = await standby_conninfo(self.cluster, new, self.source, self.target)
         with trio.move_on_after(self.times.checkpoint_seconds_max) as limit:
             await old.query("checkpoint")
@@ -263,6 +267,7 @@ class _Change:
                 pause = trio.current_time() - self.held_at
                 self._enter(Phase.RELEASING)
         self._enter(Phase.ATTACHING)
+        await self._lead_the_others()
         attached = await self._attach(new)
         self._enter(Phase.DONE)
         seconds = trio.current_time() - began
@@ -350,7 +355,7 @@ class _Change:
         async def fence() -> None:
             try:
                 # From here on the old server can only come up as a standby, whoever starts it.
-                await self.old.make_standby(conninfo, slot=None)
+                await self.old.make_standby(conninfo, slot=self.slots.source)
             except PywireError as problem:
                 problems.append(problem)
 
@@ -410,7 +415,10 @@ class _Change:
         """The old primary comes back as standby. If it does not, the switchover has still happened."""
         try:
             with trio.fail_after(self.times.attach_seconds_max):
+                await create_slots(new, self.slots)
                 await attach(self.cluster, self.old, new, source=self.source, times=self.times)
+                async with self._service(self.source) as old:
+                    await drop_slots(old, self.slots)
             await restore_synchronous(new, self.names, self.source, self.target, self.tools)
             await _look(self.cluster, self.tools)
         except (PywireError, LinkClosed, trio.TooSlowError) as problem:
@@ -418,6 +426,19 @@ class _Change:
             self.tools.emit(Failed(what=f"attaching {self.source} as standby", reason=reason))
             return False
         return True
+
+    async def _lead_the_others(self) -> None:
+        """Standbys besides the two stream from the new primary; one that cannot is told of, and left alone."""
+        address = host_address(self.cluster, self.target)
+        for name in self.cluster.topology.standbys:
+            if name in (self.source, self.target):
+                continue
+            try:
+                async with self._service(name) as standby:
+                    await follow(standby, host=address.host, port=address.port)
+            except (PywireError, LinkClosed, ValueError) as problem:
+                what = f"pointing {name} at the new primary"
+                self.tools.emit(Failed(what=what, reason=str(problem)))
 
     async def _undo(self, journey: Journey, problem: Exception) -> Refused:
         """Everybody goes on where they were."""

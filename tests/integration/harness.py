@@ -383,7 +383,14 @@ class Manager:
 
     @classmethod
     def configured(
-        cls, pair: Pair, directory: Path, *, listen: str = "", extra: str = "", cluster: str = ""
+        cls,
+        pair: Pair,
+        directory: Path,
+        *,
+        listen: str = "",
+        extra: str = "",
+        cluster: str = "",
+        others: tuple[Postgres, ...] = (),
     ) -> Manager:
         """Write a configuration for a pair of servers; start nothing."""
         directory.mkdir(exist_ok=True, parents=True)
@@ -394,7 +401,7 @@ class Manager:
         text = f'[listen]\nport = {port}\n{listen}\n[admin]\nusers = ["postgres"]\n[log]\nlevel = "debug"\n{extra}\n'
         text += '[cluster.main]\nsource = "pywire"\nservice_user = "postgres"\nprobe_interval_seconds = 0.2\n'
         text += f'service_password_file = "service_password"\n{cluster}\n'
-        for server in (pair.a, pair.b):
+        for server in (pair.a, pair.b, *others):
             text += f'[[cluster.main.host]]\nname = "{server.name}"\naddress = "127.0.0.1:{server.port}"\n'
             text += f'data_directory = "{server.directory}"\nbin_directory = "{server.flavour.bin_directory}"\n'
             if (account := server_account()) is not None:

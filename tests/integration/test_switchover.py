@@ -210,6 +210,37 @@ def fresh(flavour: Flavour) -> Iterator[Pair]:
 
 
 @pytest.mark.timeout(180)
+def test_slots_and_a_third_host_follow(fresh: Pair, scratch: Path) -> None:
+    """Every standby streams from the new primary, by a slot that is there; none is left on the old one."""
+    third = fresh.a.basebackup("c")
+    for server in (fresh.b, third):
+        fresh.a.query(f"select pg_create_physical_replication_slot('of_{server.name}')")
+        with (server.directory / "postgresql.conf").open("a") as file:
+            file.write(f"primary_slot_name = 'of_{server.name}'\n")
+    third.start()
+    fresh.b.query("select pg_reload_conf()")
+    active = "select count(*) from pg_replication_slots where active"
+    wait_until(lambda: fresh.a.query(active) == 2, "both slots in use")
+    manager = Manager.configured(fresh, scratch, others=(third,))
+    try:
+        with running(manager), manager.connect() as client:
+            client.execute("create table t (i int)")
+            manager.ctl("SWITCHOVER main TO b")
+            client.execute("insert into t values (1)")
+            wait_until(lambda: fresh.b.query(active) == 2, "both standbys on the new primary")
+            for server in (fresh.a, third):
+                wait_until(lambda: server.query("select count(*) from t") == 1, "the row")  # noqa: B023
+            assert fresh.a.query("select count(*) from pg_replication_slots") == 0
+            manager.ctl("SWITCHOVER main TO c")
+            client.execute("insert into t values (2)")
+            for server in (fresh.a, fresh.b):
+                wait_until(lambda: server.query("select count(*) from t") == 2, "the row")  # noqa: B023
+            assert {row["role"] for row in manager.show("HOSTS")} == {"primary", "standby"}
+    finally:
+        third.stop("immediate")
+
+
+@pytest.mark.timeout(180)
 def test_a_standby_that_does_not_stream_is_refused(fresh: Pair, scratch: Path) -> None:
     """Before anything is stopped."""
     manager = Manager.configured(fresh, scratch)

@@ -61,6 +61,8 @@ class FakeServer:
     names: str = ""
     lsn: int = 1000
     timeline: int = 1
+    slot: str = ""
+    slots: set = field(default_factory=set)
     fails: set = field(default_factory=set)
 
     def _do(self, what):
@@ -87,6 +89,7 @@ class FakeServer:
         assert not self.running
         self._do("make_standby")
         self.standby_signal = True
+        self.slot = slot or ""
 
     async def make_primary(self):
         self._do("make_primary")
@@ -137,6 +140,16 @@ class FakeServer:
             return result()
         if "'synchronous_standby_names'" in sql:
             return result(self.names)
+        if "'primary_slot_name'" in sql:
+            return result(self.slot)
+        if "slot_type = 'physical'" in sql:
+            return [Result(("slot_name",), [(name,) for name in sorted(self.slots)], "SELECT")]
+        if "pg_create_physical" in sql:
+            self.slots.add(sql.split("E'", 1)[1].split("'")[0])
+            return result()
+        if "pg_drop_replication_slot" in sql:
+            self.slots.discard(sql.split("E'", 1)[1].split("'")[0])
+            return result()
         if "'primary_conninfo'" in sql:
             return result("user=repl host=x port=1")
         if "pg_stat_replication" in sql:

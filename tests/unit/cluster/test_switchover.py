@@ -216,3 +216,21 @@ async def test_no_backend_is_left_open(autojump_clock):
     await change(world)
     given = {session.backend for session in world.registry}
     assert {backend.link.id for backend in world.backends if backend.open} == given
+
+
+async def test_slots_change_places_with_the_hosts(autojump_clock):
+    """Nothing keeps WAL on the old primary, and whoever streams from the new one has a slot there."""
+    world = World()
+    world.servers["a"].slots = {"of_b", "of_c"}
+    world.servers["b"].slot = "of_b"
+    await change(world)
+    assert world.servers["a"].slots == set()
+    assert world.servers["b"].slots == {"pywire_a", "of_c"}
+    assert world.servers["a"].slot == "pywire_a"
+
+
+async def test_without_slots_none_are_made(autojump_clock):
+    world = World()
+    await change(world)
+    assert world.servers["a"].slots == world.servers["b"].slots == set()
+    assert world.servers["a"].slot == ""
