@@ -89,7 +89,7 @@ impl<D: Driver> Worker<D> {
         let link = Link::new(id, fd, Role::Client, Stage::Preface(Box::new(preface)));
         if self.insert(link, Kind::Stream).is_ok() {
             self.startups_open += 1;
-            if self.startups.is_empty() && self.closings.is_empty() {
+            if !self.has_deadlines() {
                 self.next_tick = Instant::now() + TICK;
             }
             self.startups

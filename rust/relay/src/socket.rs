@@ -64,6 +64,14 @@ pub(crate) fn accept(listener: RawFd) -> io::Result<(OwnedFd, String)> {
     Ok((fd, address_text(&storage)))
 }
 
+/// Whether accept failed for want of descriptors or memory, and would at once again.
+pub(crate) fn accept_is_exhausted(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+    )
+}
+
 /// `host:port` of an internet address; `local` for a Unix-domain socket.
 fn address_text(storage: &libc::sockaddr_storage) -> String {
     match c_int::from(storage.ss_family) {

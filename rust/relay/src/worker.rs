@@ -56,6 +56,8 @@ pub(crate) struct Worker<D> {
     pub(crate) startups: VecDeque<(Instant, LinkId)>,
     pub(crate) startups_open: usize,
     pub(crate) closings: VecDeque<(Instant, LinkId)>,
+    /// Listeners that found no descriptor left; they try again at the next tick.
+    resting: Vec<u32>,
     pub(crate) next_tick: Instant,
     stopping: bool,
     /// Scratch for decrypted and for encrypted bytes; empty between events.
@@ -85,6 +87,7 @@ impl<D: Driver> Worker<D> {
             startups: VecDeque::new(),
             startups_open: 0,
             closings: VecDeque::new(),
+            resting: Vec::new(),
             next_tick: Instant::now() + TICK,
             stopping: false,
             plain: Vec::new(),
@@ -100,7 +103,7 @@ impl<D: Driver> Worker<D> {
     /// The thread's life.
     pub(crate) fn run(mut self) {
         while !self.stopping {
-            let timeout_ms = if self.startups.is_empty() && self.closings.is_empty() {
+            let timeout_ms = if !self.has_deadlines() {
                 -1
             } else {
                 self.next_tick
@@ -133,6 +136,7 @@ impl<D: Driver> Worker<D> {
                 self.driver.recycle(chunk);
             }
             Event::Ended(slot, error) => self.on_ended(slot, error),
+            Event::AcceptExhausted(slot) => self.resting.push(slot),
             Event::Unclogged(slot) => self.on_unclogged(slot),
             Event::Connected(slot, result) => self.on_connected(slot, result),
             Event::Accepted(slot, fd, peer) => self.on_accepted(slot, fd, peer),
@@ -339,9 +343,17 @@ impl<D: Driver> Worker<D> {
         }
     }
 
+    /// Whether `tick` has anything to look at.
+    pub(crate) fn has_deadlines(&self) -> bool {
+        !(self.startups.is_empty() && self.closings.is_empty() && self.resting.is_empty())
+    }
+
     fn tick(&mut self) {
         let now = Instant::now();
         self.next_tick = now + TICK;
+        for slot in std::mem::take(&mut self.resting) {
+            self.driver.want_read(slot, true);
+        }
         while let Some(id) = due(&mut self.startups, now) {
             if let Some(slot) = self.slot_of(id)
                 && self

@@ -124,10 +124,13 @@ impl EpollDriver {
     fn accepted(&mut self, slot: u32, fd: RawFd) -> Option<Event> {
         match socket::accept(fd) {
             Ok((fd, peer)) => Some(Event::Accepted(slot, fd, peer)),
-            Err(_) => {
-                // Nobody left, or no descriptor left: level-triggered, it will be told again.
+            Err(e) => {
                 self.advance();
-                None
+                if !socket::accept_is_exhausted(&e) {
+                    return None; // nobody left, or the one that was has gone
+                }
+                self.want_read(slot, false);
+                Some(Event::AcceptExhausted(slot))
             }
         }
     }

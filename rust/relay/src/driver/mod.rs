@@ -43,6 +43,8 @@ impl Chunk {
 pub(crate) enum Event {
     /// A connection was accepted on this listener's slot.
     Accepted(u32, OwnedFd, String),
+    /// No descriptor is left to accept with; the listener is not read until told to.
+    AcceptExhausted(u32),
     /// A connect begun on this slot has ended.
     Connected(u32, io::Result<()>),
     /// Bytes have come in.

@@ -345,10 +345,12 @@ impl UringDriver {
         // SAFETY: a non-negative result of accept is a fresh descriptor that is ours.
         let fd = (result >= 0).then(|| unsafe { OwnedFd::from_raw_fd(result) });
         let s = self.slots.get_mut(slot as usize).and_then(Option::as_mut)?;
-        if !cqueue::more(flags) {
-            s.armed = false;
-            self.arm(slot);
+        s.armed = cqueue::more(flags);
+        if fd.is_none() && socket::accept_is_exhausted(&io::Error::from_raw_os_error(-result)) {
+            s.reading = false;
+            return Some(Event::AcceptExhausted(slot));
         }
+        self.arm(slot);
         let fd = fd?;
         let peer = socket::peer_address(fd.as_raw_fd());
         Some(Event::Accepted(slot, fd, peer))
