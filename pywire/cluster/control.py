@@ -101,23 +101,28 @@ class LocalServer:
         except ValueError as problem:
             raise ServerControlFailed(str(problem), host=self.name, what="pg_controldata") from None
 
+    async def fence(self) -> None:
+        """Let the stopped server never come up as a primary by itself, whoever starts it."""
+        signal_file = str(self.data_directory / _SIGNAL_FILE)
+        await self._run(["sh", "-c", _WRITE, "sh", signal_file], "writing standby.signal")
+
     async def make_standby(self, conninfo: Mapping[str, str], *, slot: str | None) -> None:
-        """Make the stopped server come up as a standby of `conninfo`, and never again as a primary by itself."""
+        """Make the server a standby of `conninfo` from its next start on."""
         path = str(self.data_directory / "postgresql.auto.conf")
         text = await self._run(["cat", path], "reading postgresql.auto.conf")
         changed = with_settings(
             text, {"primary_conninfo": format_conninfo(conninfo), "primary_slot_name": slot}
         )
-        signal_file = str(self.data_directory / _SIGNAL_FILE)
         await self._run(
             ["sh", "-c", _WRITE, "sh", path], "writing postgresql.auto.conf", given=changed.encode()
         )
-        await self._run(
-            ["sh", "-c", _WRITE, "sh", signal_file], "writing standby.signal", given=b""
-        )
+        await self.fence()
+        if self.postmaster() is not None:
+            # Something else has started it meanwhile, fenced: it takes the new primary from a reload.
+            await self._pg_ctl("reload", seconds_max=COMMAND_SECONDS_MAX)
 
     async def make_primary(self) -> None:
-        """Undo `make_standby` on a server that has not been started since; its conninfo does no harm."""
+        """Undo `fence` on a server that has not been started since; its conninfo does no harm."""
         await self._run(
             ["rm", "-f", str(self.data_directory / _SIGNAL_FILE)], "removing standby.signal"
         )

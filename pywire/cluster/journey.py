@@ -18,6 +18,7 @@ from pywire.migration.carry import (
     Carried,
     carry,
     known_reasons,
+    look,
     open_target,
     re_create,
     settle,
@@ -33,6 +34,16 @@ from pywire.wire import messages
 __all__ = ["Journey", "Verdict"]
 
 SYNCHRONISE_SECONDS_MAX = 10.0
+IN_ADVANCE_SECONDS_MAX = 1.0
+# Found in advance, these may be gone when it matters: the transaction ends, the standby catches up.
+_PASSING = frozenset(
+    {
+        Reason.NOT_QUIESCENT,
+        Reason.TRANSACTION_OPEN,
+        Reason.PREPARED_DIFFERS,
+        Reason.TARGET_UNREACHABLE,
+    }
+)
 
 
 class Verdict(Enum):
@@ -138,7 +149,6 @@ class Journey:
             if isinstance(backend, Reason):
                 self._refuse(session, frozenset({backend}))
                 return
-            self._at(session, _Stage.CONNECTED)
             await self._with_backend(session, backend)
         except (LinkClosed, CommandRefused):
             self._gone(session)
@@ -150,13 +160,18 @@ class Journey:
     async def _with_backend(self, session: Session, backend: Backend) -> None:
         given_away = False
         try:
+            before = await self._in_advance(session, backend)
+            if before is not None and before.reasons - _PASSING:
+                self._refuse(session, before.reasons)
+                return
+            self._at(session, _Stage.CONNECTED)
             await self._hold.wait()
             limit = self.hold_seconds_max
             async with self._tools.relay.holding(session, timeout_seconds=limit) as held:
                 carried = Carried(frozenset({Reason.PAUSE_EXCEEDED}))
                 with trio.move_on_after(self._tools.policy().pause_seconds_max):
                     async with self._limiter:
-                        carried = await carry(held, backend)
+                        carried = await carry(held, backend, before)
                 if carried.reasons:
                     self._refuse(session, carried.reasons)
                     return
@@ -175,6 +190,22 @@ class Journey:
         finally:
             if not given_away:
                 backend.close()
+
+    async def _in_advance(self, session: Session, backend: Backend) -> Carried | None:
+        """Carry the state over while the session goes on, so that little is left to do when everybody waits.
+
+        Its client sees a pause of a moment between two transactions. None if no such moment came.
+        """
+        try:
+            async with self._limiter:
+                limit = min(IN_ADVANCE_SECONDS_MAX, self._tools.policy().pause_seconds_max)
+                async with self._tools.relay.holding(session, timeout_seconds=limit) as held:
+                    looked = await look(held)
+                if looked.source is None or looked.inventory is None:
+                    return Carried(looked.reasons)
+                return await re_create(backend, looked.inventory, looked.source)
+        except trio.TooSlowError:
+            return None
 
     async def _go(
         self, held: HeldSession, session: Session, backend: Backend, carried: Carried

@@ -15,6 +15,7 @@ from pywire.cluster.topology import Report, ReportedStandby, Unreachable
 from pywire.errors import PywireError
 from pywire.lsn import Lsn
 from pywire.relay.port import Backend, LinkClosed
+from pywire.wire import messages
 
 __all__ = ["PROBE", "ask", "watch"]
 
@@ -89,6 +90,10 @@ async def watch(
             )
             with trio.move_on_after(timeout_seconds):
                 try:
+                    if backend is not None and await _gone(backend):
+                        backend = (
+                            None  # it was stopped since; whether it is back, a new connection tells
+                        )
                     if backend is None:
                         backend = await connect()
                     heard = await ask(backend, host)
@@ -102,6 +107,16 @@ async def watch(
     finally:
         if backend is not None:
             backend.close()
+
+
+async def _gone(backend: Backend) -> bool:
+    """Whether a connection that was good has ended meanwhile."""
+    try:
+        await backend.request(messages.SYNC)
+    except LinkClosed:
+        backend.close()
+        return True
+    return False
 
 
 def _lsn(text: str | None) -> Lsn | None:

@@ -10,7 +10,7 @@ events say, commits are confirmed by the new primary alone.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -206,6 +206,7 @@ class _Change:
         self.stopped = False
         self.names = SynchronousNames()
         self.slots = Slots()
+        self.conninfo: dict[str, str] = {}
         self.held_at = 0.0
 
     @property
@@ -249,7 +250,7 @@ class _Change:
         self._enter(Phase.CHECKPOINTING)
         self.names = await clear_synchronous(old, new)
         self.slots = await slots_before(old, new, self.source)
-        conninfo = await standby_conninfo(self.cluster, new, self.source, self.target)
+        self.conninfo = await standby_conninfo(self.cluster, new, self.source, self.target)
         with trio.move_on_after(self.times.checkpoint_seconds_max) as limit:
             await old.query("checkpoint")
         if limit.cancelled_caught:
@@ -260,7 +261,7 @@ class _Change:
         with self.cluster.closed_for(f"switchover to {self.target}"):
             await self._empty_the_old_primary(journey, old, new)
             with trio.CancelScope(shield=True):  # from here to the cut-over, servers are in motion
-                await self._change_servers(journey, new, conninfo)
+                await self._change_servers(new)
                 self._enter(Phase.CUTTING_OVER)
                 journey.speak(Verdict.GO)
                 await journey.until_over()
@@ -325,16 +326,14 @@ class _Change:
             reasons.append(f"So it is with {more} more.")
         raise _Stop(*reasons)
 
-    async def _change_servers(
-        self, journey: Journey, new: Backend, conninfo: dict[str, str]
-    ) -> None:
+    async def _change_servers(self, new: Backend) -> None:
         """Stop the one, make sure that the other has everything, promote it."""
         self._enter(Phase.STOPPING)
         self.stopped = True
         await self.old.stop("fast", seconds_max=self.times.stop_seconds_max)
         self.cluster.note(Unreachable(host=self.source, reason="stopped for a switchover"))
         self._enter(Phase.VERIFYING)
-        await self._fence_and_verify(new, conninfo)
+        await self._fence_and_verify(new)
         began = trio.current_time()
         report = await self._promote(new)
         self.tools.emit(
@@ -348,26 +347,19 @@ class _Change:
         )
         self.cluster.note(report)
 
-    async def _fence_and_verify(self, new: Backend, conninfo: dict[str, str]) -> None:
+    async def _fence_and_verify(self, new: Backend) -> None:
         """Both at once, since every session waits meanwhile."""
         problems: list[Exception] = []
 
-        async def fence() -> None:
+        async def attempt(step: Callable[[], Awaitable[None]]) -> None:
             try:
-                # From here on the old server can only come up as a standby, whoever starts it.
-                await self.old.make_standby(conninfo, slot=self.slots.source)
-            except PywireError as problem:
-                problems.append(problem)
-
-        async def verify() -> None:
-            try:
-                await self._verify(new)
+                await step()
             except (_Stop, PywireError, LinkClosed) as problem:
                 problems.append(problem)
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(fence)
-            nursery.start_soon(verify)
+            nursery.start_soon(attempt, self.old.fence)
+            nursery.start_soon(attempt, lambda: self._verify(new))
         if problems:
             raise problems[0]
 
@@ -415,6 +407,7 @@ class _Change:
         """The old primary comes back as standby. If it does not, the switchover has still happened."""
         try:
             with trio.fail_after(self.times.attach_seconds_max):
+                await self.old.make_standby(self.conninfo, slot=self.slots.source)
                 await create_slots(new, self.slots)
                 await attach(self.cluster, self.old, new, source=self.source, times=self.times)
                 async with self._service(self.source) as old:

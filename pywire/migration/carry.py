@@ -5,10 +5,12 @@ Used by `migrate` for one session and by the switchover for all of a cluster. No
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import trio
 
 from pywire.errors import HostRejected, HostUnreachable, PywireError
-from pywire.migration.capture import CaptureFailed, capture
+from pywire.migration.capture import CaptureFailed, capture, sqlstate_in
 from pywire.migration.restore import news_for_client, restore
 from pywire.migration.tools import Tools
 from pywire.relay.port import Backend, HeldSession, LinkClosed, LoginRefused
@@ -18,10 +20,29 @@ from pywire.session.pins import Reason, reasons_of_flags
 from pywire.session.session import Session
 from pywire.wire import messages
 
-__all__ = ["Carried", "carry", "known_reasons", "open_target", "re_create", "settle", "synchronise"]
+__all__ = [
+    "Carried",
+    "Looked",
+    "carry",
+    "known_reasons",
+    "open_target",
+    "re_create",
+    "settle",
+    "synchronise",
+]
 
 _IDLE = ord("I")
 _PARAMETER_STATUS = 0x53
+_REPLAY_SECONDS = (0.0, 0.01, 0.05, 0.2)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A session's state as found on its backend; with reasons, it cannot move."""
+
+    reasons: frozenset[Reason]
+    source: Captured | None = None
+    inventory: Inventory | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +83,80 @@ async def open_target(session: Session, host: Host, tools: Tools) -> Backend | R
         return Reason.TARGET_UNREACHABLE
 
 
-async def carry(held: HeldSession, backend: Backend) -> Carried:
-    """Read the held session's state from its backend and re-create it on `backend`."""
+async def look(held: HeldSession) -> Looked:
+    """Read the held session's state from its backend."""
     note = held.note
     if not note.quiescent:
-        return Carried(frozenset({Reason.NOT_QUIESCENT}))
+        return Looked(frozenset({Reason.NOT_QUIESCENT}))
     if note.status != _IDLE:
-        return Carried(frozenset({Reason.TRANSACTION_OPEN}))
-    flagged = reasons_of_flags(note.flags)
-    if flagged:
-        return Carried(flagged)
+        return Looked(frozenset({Reason.TRANSACTION_OPEN}))
+    if flagged := reasons_of_flags(note.flags):
+        return Looked(flagged)
     try:
         source = await capture(held.request)
     except CaptureFailed:
-        return Carried(frozenset({Reason.UNKNOWN_SESSION_STATE}))
-    kept = Kept(statements=note.statements, unnamed=note.unnamed, reasons=flagged)
+        return Looked(frozenset({Reason.UNKNOWN_SESSION_STATE}))
+    kept = Kept(statements=note.statements, unnamed=note.unnamed)
     if reasons := pins(source, kept):
-        return Carried(reasons)
-    return await re_create(backend, plan(source, kept), source)
+        return Looked(reasons)
+    return Looked(frozenset(), source, plan(source, kept))
+
+
+async def carry(held: HeldSession, backend: Backend, before: Carried | None = None) -> Carried:
+    """Read the held session's state from its backend and re-create it on `backend`.
+
+    Args:
+        held: the session.
+        backend: a fresh one, or the one `before` speaks of.
+        before: what was carried there a moment ago, while the session went on; often nothing has changed since.
+    """
+    looked = await look(held)
+    if looked.source is None or looked.inventory is None:
+        return Carried(looked.reasons)
+    try:
+        if before is not None and await _still_good(before, looked, backend):
+            return replace(before, inventory=looked.inventory)
+        return await _re_create_patiently(backend, looked, before)
+    except LinkClosed:
+        return Carried(frozenset({Reason.TARGET_UNREACHABLE}))
+
+
+async def _still_good(before: Carried, looked: Looked, backend: Backend) -> bool:
+    """Whether what was carried before is what there is now, but perhaps for the unnamed statement."""
+    if before.reasons or before.inventory is None or looked.inventory is None:
+        return False
+    if before.source != looked.source:
+        return False
+    if before.inventory == looked.inventory:
+        return True
+    unnamed = looked.inventory.unnamed
+    if replace(before.inventory, unnamed=unnamed) != looked.inventory:
+        return False
+    frame = unnamed if unnamed is not None else messages.close_statement(b"")
+    return sqlstate_in(await backend.request(frame + messages.SYNC)) is None
+
+
+async def _re_create_patiently(backend: Backend, looked: Looked, before: Carried | None) -> Carried:
+    """Re-create what was found; a standby may not yet have replayed what a statement speaks of."""
+    assert looked.source is not None
+    assert looked.inventory is not None
+    reported = before.reported if before is not None else ()
+    carried = Carried(frozenset({Reason.TARGET_UNREACHABLE}))
+    for attempt, seconds in enumerate(_REPLAY_SECONDS):
+        if attempt or before is not None:
+            await trio.sleep(seconds)
+            reported += await _discard(backend)
+        carried = await re_create(backend, looked.inventory, looked.source)
+        reported += carried.reported
+        if carried.reasons != {Reason.PREPARED_DIFFERS}:
+            break
+    return replace(carried, reported=reported)
+
+
+async def _discard(backend: Backend) -> tuple[bytes, ...]:
+    """Make a backend as good as new, whatever was tried on it."""
+    frames = messages.query("rollback") + messages.query("discard all")
+    return _reported(await backend.request(frames, ready=2))
 
 
 async def re_create(backend: Backend, inventory: Inventory, source: Captured) -> Carried:
@@ -93,7 +170,10 @@ async def re_create(backend: Backend, inventory: Inventory, source: Captured) ->
 
 async def synchronise(backend: Backend) -> tuple[bytes, ...]:
     """One empty request: it shows that the backend lives, and brings what it has to report (in_hot_standby)."""
-    replies = await backend.request(messages.SYNC)
+    return _reported(await backend.request(messages.SYNC))
+
+
+def _reported(replies: list[tuple[int, bytes]]) -> tuple[bytes, ...]:
     return tuple(body for tag, body in replies if tag == _PARAMETER_STATUS)
 
 

@@ -151,14 +151,11 @@ async def _prepare(
     held: HeldSession, session: Session, backend: Backend, topology: Topology, tools: Tools
 ) -> tuple[frozenset[Reason], tuple[bytes, ...]]:
     """Everything before the line: the state on the target, and the target as far on as the session has seen."""
-    carried = await carry(held, backend)
-    if carried.reasons:
-        return carried.reasons, ()
-    if topology.role(backend.host.name) == "standby" and not await _caught_up(
-        session, backend, tools
-    ):
+    standby = topology.role(backend.host.name) == "standby"
+    if standby and not await _caught_up(session, backend, tools):
         return frozenset({Reason.TARGET_LAGS}), ()
-    return frozenset(), carried.reported
+    carried = await carry(held, backend)
+    return carried.reasons, carried.reported
 
 
 async def _caught_up(session: Session, backend: Backend, tools: Tools) -> bool:

@@ -85,10 +85,14 @@ class FakeServer:
         if "replicate" not in self.fails:
             other.lsn = self.lsn + 8
 
+    async def fence(self):
+        assert not self.running
+        self._do("fence")
+        self.standby_signal = True
+
     async def make_standby(self, conninfo, *, slot):
         assert not self.running
         self._do("make_standby")
-        self.standby_signal = True
         self.slot = slot or ""
 
     async def make_primary(self):

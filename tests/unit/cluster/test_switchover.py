@@ -32,8 +32,8 @@ async def test_the_order(autojump_clock):
     assert (outcome.migrated, outcome.lost, outcome.attached) == (3, 0, True)
     servers = steps(world)
     assert servers[0:2] == ["checkpoint a", "stop fast a"]
-    assert set(servers[2:4]) == {"make_standby a", "control_data a"}
-    assert servers[4:] == ["promote b", "start a"]
+    assert set(servers[2:4]) == {"fence a", "control_data a"}
+    assert servers[4:] == ["promote b", "make_standby a", "start a"]
     cut = [index for index, line in enumerate(world.log) if line.startswith("cut_over")]
     assert world.log.index("promote b") < min(cut)
     assert max(cut) < world.log.index("start a")
@@ -77,7 +77,7 @@ async def test_logins_wait_at_the_gate(autojump_clock):
         ("a", "control_data", Phase.VERIFYING),
         ("a", "shutdown", Phase.VERIFYING),
         ("a", "replicate", Phase.VERIFYING),
-        ("a", "make_standby", Phase.VERIFYING),
+        ("a", "fence", Phase.VERIFYING),
     ],
 )
 async def test_any_failure_before_the_line_leaves_everybody_on_the_old_primary(
@@ -167,7 +167,7 @@ async def test_state_found_at_the_capture_refuses_as_well_and_force_ends_that_se
     world.states[pinned.id] = row(temporary=1)
     outcome = await change(world)
     assert isinstance(outcome, Refused)
-    assert outcome.phase is Phase.DRAINING
+    assert outcome.phase is Phase.CONNECTING
     assert "temporary" in outcome.reasons[0]
     assert world.closed == {}
     outcome = await change(world, force=True)
