@@ -63,7 +63,10 @@ class Bench:
             wait_until(far.closed.is_set, "the end behind pywire")
             assert near.login() == far.login()
             assert near.replies() == far.replies()
-            assert near.requests() == far.requests()
+            # A client that closes with answers unread resets the connection, as walreceivers do;
+            # what a reset overtakes is lost on any connection, and may only be the farewell.
+            asked = bytes(near.requests())
+            assert far.requests() in (asked, asked.removesuffix(TERMINATE))
 
     def close(self) -> None:
         """Stop pywire and both recorders."""
@@ -265,7 +268,6 @@ def test_pg_basebackup(bench, tmp_path):
 def test_pg_receivewal(bench, tmp_path):
     end = str(bench.server.query("select pg_current_wal_flush_lsn()::text"))
     bench.server.query("create table received (); drop table received")
-    bench.server.query("select pg_switch_wal()")
     assert re.fullmatch(r"[0-9A-F]+/[0-9A-F]+", end)
     run(bench, "pg_receivewal", "-D", tmp_path, "-n", "--no-sync", f"--endpos={end}", "-s", "1")
     assert list(tmp_path.glob("0000*"))
