@@ -100,6 +100,7 @@ class ModelServer:
 
     draw: st.DrawFn
     skip: bool = False
+    dirty: bool = False  # is there anything a Sync could fail to commit?
     copying: list[str] = field(default_factory=list)  # copies to come, in this Query or Execute
     work: str = ""
     out: list[Message] = field(default_factory=list)
@@ -120,7 +121,7 @@ class ModelServer:
             self.copy(tag)
         elif tag == b"S":
             self.skip = False
-            if self.chance(8):
+            if self.dirty and self.chance(8):
                 self.error()
             self.ready()
         elif self.skip or tag in (b"H", b"d", b"c", b"f", b"X"):
@@ -130,6 +131,7 @@ class ModelServer:
             self.simple(tag, body)
         else:
             self.work = "extended"
+            self.dirty = True
             self.extended(tag, body)
         return self.out
 
@@ -138,10 +140,12 @@ class ModelServer:
         self.say(b"E", b"SERROR\0VERROR\0C" + code + b"\0Mno\0\0")
 
     def ready(self) -> None:
+        self.dirty = False
         self.say(b"Z", self.draw(st.sampled_from([b"I", b"T", b"E"])))
 
     def fail(self) -> None:
         self.copying = []
+        self.dirty = False
         self.error()
         if self.work == "extended":
             self.skip = True

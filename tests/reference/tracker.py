@@ -27,7 +27,7 @@ class Server:
     replied: bool = False  # has the work produced anything?
     copy: str = "no"  # no, in, ended (of in), out, both
     skip: bool = False  # skipping to Sync
-    unsynced: bool = False  # extended messages since the last ReadyForQuery
+    unsynced: bool = False  # extended messages since the last ReadyForQuery or error
     named: frozenset[tuple[bytes, bytes]] = frozenset()
     unnamed: bytes | None = None
 
@@ -185,13 +185,13 @@ class ReferenceTracker:
         return self.sent[server.read - 1]
 
     def _failed(self, server: Server) -> Server | None:
+        if server.work in ("idle", "failed") or (server.work == "sync" and not server.unsynced):
+            return None  # a Sync fails only where there is something to commit
         if server.work in ("query", "function", "sync"):
             return replace(server, work="failed", replied=False, copy="no")
-        if server.work in ("idle", "failed"):
-            return None
         if server.work == "parse" and self._request(server)[1].startswith(b"\0"):
             server = replace(server, unnamed=None)
-        return replace(server, work="idle", replied=False, copy="no", skip=True)
+        return replace(server, work="idle", replied=False, copy="no", skip=True, unsynced=False)
 
     def _parsed(self, server: Server) -> Server:
         _, body = self._request(server)

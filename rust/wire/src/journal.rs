@@ -96,7 +96,7 @@ impl Journal {
         });
     }
 
-    /// The last `message_bytes` are a message of COPY IN, which belongs to the request before it.
+    /// The last `message_bytes` are a message that begins no unit: it belongs to the request before it.
     pub(crate) fn extend_unit(&mut self, message_bytes: usize) {
         let since = self.bytes.len().checked_sub(message_bytes);
         if let Some(last) = self.marks.back_mut()
@@ -107,10 +107,13 @@ impl Journal {
     }
 
     /// Units in flight, from the `before`th on, do not end where it seemed: the backend skipped or
-    /// swallowed the message.
+    /// swallowed the message. What COPY IN swallowed belongs to the Query `before` it, if there is one.
     pub(crate) fn join(&mut self, before: u32, count: u32) {
         let start = (self.answered + before as usize).min(self.marks.len());
         let end = (start + count as usize).min(self.marks.len());
+        if before > 0 && start < end {
+            self.marks[start - 1].end = self.marks[end - 1].end;
+        }
         self.marks.drain(start..end);
     }
 
@@ -199,6 +202,12 @@ mod tests {
         journal.join(0, 1);
         assert_eq!(frames(&journal), [&b"begin"[..], b"parse querysync"]);
         journal.join(7, 7);
+        let mut journal = Journal::new(100);
+        unit(&mut journal, b"copy");
+        unit(&mut journal, b"sync");
+        unit(&mut journal, b"next");
+        journal.join(1, 1);
+        assert_eq!(frames(&journal), [&b"copysync"[..], b"next"]);
     }
 
     #[test]

@@ -40,7 +40,8 @@ impl Protection {
 
     pub(crate) fn end_request(&mut self, request: Request, sent: Sent) {
         match request {
-            Request::CopyEnd => self.end_copy_message(),
+            Request::CopyEnd => self.end_other(),
+            Request::Sync if sent == Sent::Swallowed => self.end_other(),
             Request::Query | Request::FunctionCall | Request::Sync if sent == Sent::Awaited => {
                 self.journal.end_unit();
             }
@@ -48,8 +49,8 @@ impl Protection {
         }
     }
 
-    /// CopyData, CopyDone or CopyFail is all there.
-    pub(crate) fn end_copy_message(&mut self) {
+    /// A message that is no request is all there: of COPY IN, or Flush.
+    pub(crate) fn end_other(&mut self) {
         self.journal.extend_unit(self.message_bytes);
     }
 

@@ -113,8 +113,8 @@ impl Tracker {
                 sink.note(Note::Terminate);
             }
             None => {
-                if let (tag::COPY_DATA, Some(protection)) = (tag, &mut self.protection) {
-                    protection.end_copy_message();
+                if let Some(protection) = &mut self.protection {
+                    protection.end_other();
                 }
             }
         }
