@@ -41,8 +41,12 @@ name = st.sampled_from(NAMES)
 query = text.map(lambda text: (b"Q", text + b"\0"))
 parse = st.builds(lambda name, text: (b"P", name + b"\0" + text + b"\0\0\0"), name, text)
 bind = name.map(lambda name: (b"B", b"\0" + name + b"\0" + b"\0" * 6))
-describe = st.builds(lambda kind, name: (b"D", kind + name + b"\0"), st.sampled_from([b"S", b"P"]), name)
-close = st.builds(lambda kind, name: (b"C", kind + name + b"\0"), st.sampled_from([b"S", b"P"]), name)
+describe = st.builds(
+    lambda kind, name: (b"D", kind + name + b"\0"), st.sampled_from([b"S", b"P"]), name
+)
+close = st.builds(
+    lambda kind, name: (b"C", kind + name + b"\0"), st.sampled_from([b"S", b"P"]), name
+)
 execute = st.just((b"E", b"\0\0\0\0\0"))
 sync, flush = st.just((b"S", b"")), st.just((b"H", b""))
 function = st.just((b"F", b"\0" * 10))
@@ -263,4 +267,3 @@ def conversations(draw: st.DrawFn) -> list[Event]:
     if draw(st.integers(0, 9)) == 9:
         events.append((BACKEND, (b"E", b"SFATAL\0VFATAL\0C57P01\0Mbye\0\0")))
     return events
-

@@ -181,7 +181,11 @@ def test_garbage_is_refused_or_passed_on(pieces: list[tuple[int, bytes]]) -> Non
 TAGS = st.sampled_from([bytes([tag]) for tag in b"BCdcfDEHFPQSXACGHINTVWZ123nst?"])
 
 
-@given(st.lists(st.tuples(st.sampled_from([FRONTEND, BACKEND]), st.tuples(TAGS, st.binary(max_size=9)))))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([FRONTEND, BACKEND]), st.tuples(TAGS, st.binary(max_size=9)))
+    )
+)
 def test_messages_out_of_place_are_passed_on(events: list[Event]) -> None:
     """Whatever comes in whatever order: nothing is raised, and what is lost stays lost."""
     tracker = wire.Tracker(protection=True, statements_bytes_max=64, journal_bytes_max=64)
