@@ -63,7 +63,9 @@ def options(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--workloads", default="", help=f"only these of {', '.join(WORKLOADS)}")
     parser.add_argument("--clients", default="", help="only these numbers of clients")
-    parser.add_argument("--workers", type=int, default=0, help="pywire's threads (0: one for every two cores)")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="pywire's threads (0: one for every two cores)"
+    )
     parser.add_argument("--scale", type=int, default=10, help="pgbench's scale (10)")
     parser.add_argument("--no-idle", action="store_true", help="leave the idle sessions out")
     parser.add_argument(

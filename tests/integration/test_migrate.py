@@ -113,7 +113,9 @@ def test_what_cannot_be_taken_along_pins_a_session(
     standby = other_than(manager, "primary")
     name = f"pinned by {reason}"
     with named(manager, name) as client:
-        wait_until(lambda: len(sessions_called(manager, name)) == 1, "the last test's session to be gone")
+        wait_until(
+            lambda: len(sessions_called(manager, name)) == 1, "the last test's session to be gone"
+        )
         client.execute(statement.encode())
         refused = move(manager, name, standby, check=False)
         assert refused.returncode == 4
