@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .harness import APP_PASSWORD, Ports, running, wait_until
+from .harness import APP_PASSWORD, Ports, flavours, running, wait_until
 from .raw_client import TERMINATE, RawClient, query
 from .single import costs, manager_before
 
@@ -33,8 +33,10 @@ def descriptors():
 
 
 @pytest.fixture
-def stub(pair):
-    """The port of a host that lets everybody in and costs nothing."""
+def stub(pair, flavour):
+    """The port of a host that lets everybody in and costs nothing; one version behind it is enough."""
+    if flavour.name != flavours()[0].name:
+        pytest.skip("the stub has been tried with another version")
     port = Ports.take()
     process = subprocess.Popen(
         [

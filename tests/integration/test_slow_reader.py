@@ -12,6 +12,7 @@ from .single import costs
 MEBIBYTE = 1 << 20
 ROWS = 2048
 ROW_BYTES = 1 + 4 + 2 + 4 + MEBIBYTE
+TRICKLE_BYTES = MEBIBYTE // 4
 GROWTH_BYTES_MAX = 24 * MEBIBYTE
 LATENCY_SECONDS_MAX = 1.0
 STALL_SECONDS = 3.0
@@ -53,9 +54,9 @@ def test_a_slow_reader_of_2_gigabytes(manager):
             time.sleep(STALL_SECONDS)  # not a byte is read
             asked_while_stalled = len(watch.latencies)
             for _ in range(20):  # a trickle
-                reader.discard(ROW_BYTES // 4)
+                reader.discard(TRICKLE_BYTES)
                 time.sleep(0.05)
-            reader.discard(ROW_BYTES * (ROWS - 3 - 5))
+            reader.discard(ROW_BYTES * (ROWS - 3) - 20 * TRICKLE_BYTES)
             assert [tag for tag, _ in reader.until(b"Z")] == [b"C", b"Z"]
         finally:
             watch.ended.set()
