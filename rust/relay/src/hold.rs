@@ -192,20 +192,16 @@ impl<D: Driver> Worker<D> {
         let Some(link) = self.link(slot) else { return };
         let id = link.id;
         let tracker = &session.tracker;
-        match mode {
-            HoldMode::Requests => {}
-            HoldMode::Idle if !tracker.quiescent() => {
-                if tracker.request_boundary() {
-                    return; // the host still owes answers
-                }
+        let idle = tracker.quiescent() && tracker.status() == TransactionStatus::Idle;
+        if mode == HoldMode::Idle && !idle {
+            if !tracker.quiescent() && tracker.request_boundary() {
+                return; // the host still owes answers
             }
-            HoldMode::Idle if tracker.status() == TransactionStatus::Idle => {}
-            HoldMode::Idle => {
-                // Inside a transaction, which only the client's next request can end.
-                session.hold = Hold::Wanted { mode, pass: true };
-                self.resume_client(slot, session);
-                return;
-            }
+            // Only the client can go on: a transaction is open, or the answers have shown
+            // that its request is not at its end (COPY IN waits for data, an error for Sync).
+            session.hold = Hold::Wanted { mode, pass: true };
+            self.resume_client(slot, session);
+            return;
         }
         session.hold = Hold::Held;
         self.note(session.held_note(id), false);

@@ -194,6 +194,7 @@ on_both_drivers!(
     a_request_sent_before_the_login_is_over_reaches_the_host,
     a_held_client_waits_whole_and_goes_on,
     a_hold_waits_for_the_end_of_the_transaction,
+    a_hold_lets_a_copy_end,
     a_session_is_cut_over_to_another_host,
     replies_to_injected_requests_are_not_shown_to_the_client,
     stale_and_misplaced_commands_are_refused,
@@ -282,6 +283,21 @@ fn a_hold_waits_for_the_end_of_the_transaction(world: &mut World) {
     silent(&mut host);
     world.engine.release(session, 2);
     assert_eq!(read(&mut host, query("next").len()), query("next"));
+}
+
+fn a_hold_lets_a_copy_end(world: &mut World) {
+    let (mut client, mut host, session) = world.session();
+    client.write_all(&query("copy t from stdin")).unwrap();
+    read(&mut host, query("copy t from stdin").len());
+    world.engine.hold(session, 2, HoldMode::Idle);
+    let copy_in = message(b'G', b"\0\0\0");
+    host.write_all(&copy_in).unwrap();
+    read(&mut client, copy_in.len());
+    let rows = [message(b'd', b"1\n"), message(b'c', b"")].concat();
+    client.write_all(&rows).unwrap();
+    assert_eq!(read(&mut host, rows.len()), rows);
+    host.write_all(&complete("COPY 1", READY)).unwrap();
+    assert!(world.held(session, 2));
 }
 
 fn a_session_is_cut_over_to_another_host(world: &mut World) {
