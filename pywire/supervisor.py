@@ -101,6 +101,7 @@ class Supervisor:
         self._listeners: list[int] = []
         self._stop = trio.Event()
         self._wait_for_clients = False
+        self._dismissed = 0
         self._at_once: trio.CancelScope | None = None
 
     async def run(self) -> None:
@@ -111,7 +112,7 @@ class Supervisor:
                 await nursery.start(self._watch_signals)
                 await self._serve(nursery)
                 nursery.cancel_scope.cancel()
-        self.events.emit(Stopped(sessions_closed=len(self._registry)))
+        self.events.emit(Stopped(sessions_closed=self._dismissed))
 
     async def _serve(self, nursery: trio.Nursery) -> None:
         """Build the parts in the order of their dependence, listen, and stay until told to stop."""
@@ -311,6 +312,7 @@ class Supervisor:
     async def _dismiss(self, session: Session, limit: float) -> None:
         """Say farewell once the session's transaction has ended, or the time is up."""
         farewell = messages.error_response(ShuttingDown().response_fields())
+        self._dismissed += 1
         try:
             async with self._relay.holding(session, timeout_seconds=limit):
                 self._relay.close(session.id, farewell)

@@ -1,13 +1,15 @@
 """Capture, restore and the news for a client, over scripted replies."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from pywire.migration.capture import CAPTURE, CaptureFailed, capture
+from pywire.migration.carry import carry
 from pywire.migration.restore import frames, news_for_client, restore
 from pywire.session.inventory import Captured, Identity, Inventory
-from pywire.session.pins import Reason
+from pywire.session.pins import Flag, Reason
 from pywire.wire import messages
 
 IDENTITY = Identity("ann", "ann", "none", "shop")
@@ -105,3 +107,75 @@ def test_a_client_is_told_what_really_differs():
     news, now = news_for_client(told, login, (b"TimeZone\0UTC\0",))
     assert messages.parameter_statuses(news) == {"in_hot_standby": "on"}
     assert now == {"TimeZone": "UTC", "in_hot_standby": "on", "server_version": "18.1"}
+
+
+class Held:
+    """A held session whose backend says what it is told to."""
+
+    def __init__(self, reply, *, statements=(), unnamed=None, flags=0):
+        self.request, self.sent = answering(reply, reply)
+        self.note = SimpleNamespace(
+            quiescent=True,
+            status=ord("I"),
+            flags=flags,
+            statements=list(statements),
+            unnamed=unnamed,
+        )
+
+
+class Target:
+    """A backend with scripted replies."""
+
+    def __init__(self, *replies):
+        self._request, self.sent = answering(*replies)
+
+    async def request(self, frames, *, ready=1):
+        return await self._request(frames)
+
+
+READY = b""
+FAILED = messages.error_response([("S", "ERROR"), ("C", "42P01")])
+
+
+async def test_what_was_carried_in_advance_and_has_not_changed_costs_the_target_nothing():
+    target = Target(row())
+    before = await carry(Held(row(), unnamed=b"P1"), target)
+    assert before.reasons == frozenset()
+    again = await carry(Held(row(), unnamed=b"P1"), target, before)
+    assert again == before
+    assert len(target.sent) == 1
+
+
+async def test_a_new_unnamed_statement_alone_is_parsed_alone():
+    target = Target(row(), READY)
+    before = await carry(Held(row(), unnamed=b"P1"), target)
+    unnamed = messages.parse(b"", "select 2")
+    again = await carry(Held(row(), unnamed=unnamed), target, before)
+    assert again.reasons == frozenset()
+    assert target.sent[1] == unnamed + messages.SYNC
+
+
+async def test_a_session_that_has_changed_since_is_made_anew():
+    changed = row(settings=[["work_mem", "1"]])
+    target = Target(row(), READY, changed)
+    before = await carry(Held(row()), target)
+    again = await carry(Held(changed), target, before)
+    assert again.reasons == frozenset()
+    assert b"discard all" in target.sent[1]
+    assert again.inventory.settings == {"work_mem": "1"}
+
+
+async def test_a_standby_that_has_not_replayed_a_table_yet_is_waited_for(autojump_clock):
+    statement = messages.parse(b"p", "select * from brand_new")
+    target = Target(FAILED, READY, FAILED, READY, row(prepared=["p"]))
+    carried = await carry(Held(row(prepared=["p"]), statements=[statement]), target)
+    assert carried.reasons == frozenset()
+    target = Target(*[FAILED, READY] * 4)
+    carried = await carry(Held(row(prepared=["p"]), statements=[statement]), target)
+    assert carried.reasons == {Reason.PREPARED_DIFFERS}
+
+
+async def test_flags_alone_may_pin_and_then_nothing_is_asked():
+    held = Held(row(), flags=Flag.LOAD)
+    assert (await carry(held, Target())).reasons == {Reason.LOADED_LIBRARY}
+    assert held.sent == []
