@@ -230,7 +230,9 @@ class Postgres:
         return self.directory.parent / f"{self.name}.log"
 
     def start(self) -> None:
-        """Start and wait until it takes connections."""
+        """Start, if it does not run, and wait until it takes connections."""
+        if self.running:
+            return
         programs = self.flavour.bin_directory
         done = run_as_server(
             [
