@@ -264,8 +264,8 @@ def phases_page() -> str:
         "",
         MADE,
         "",
-        "If a phase that can be undone fails, every client is where it was. The last column says",
-        "what a client is told if it ends in that phase.",
+        "If a phase that can be undone fails, the hosts keep the roles they had. The last column says",
+        "what a client is told if the command ends in that phase.",
     ]
     for title, table in (("SWITCHOVER", SWITCHOVER), ("MIGRATE SESSION", MIGRATION)):
         lines += ["", f"## {title}", "", "| phase | can be undone | what happens | if it fails |"]
