@@ -162,7 +162,10 @@ class RawClient:
         left = count - len(self._buffer)
         self._buffer.clear()
         while left > 0:
-            left -= len(self.socket.recv(min(1 << 18, left)))
+            data = self.socket.recv(min(1 << 18, left))
+            if not data:
+                raise ConnectionResetError("the other side closed the connection")
+            left -= len(data)
 
     def _fill(self) -> None:
         data = self.socket.recv(1 << 18)

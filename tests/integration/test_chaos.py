@@ -170,6 +170,8 @@ class Killer(threading.Thread):
                 else:
                     self.server.kill()
                     self.hosts += 1
+                    # Its dead postmaster may stay a zombie for a while, and counts as running.
+                    (self.server.directory / "postmaster.pid").unlink(missing_ok=True)
                     time.sleep(self.chance.uniform(0, 1))
                     self.server.start()
                     next_host = time.monotonic() + self.chance.uniform(3, 6)
