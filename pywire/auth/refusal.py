@@ -8,6 +8,7 @@ from pywire.errors import LoginError, PasswordRefused, response_fields
 INVALID_AUTHORIZATION = "28000"
 PROTOCOL_VIOLATION = "08P01"
 FEATURE_NOT_SUPPORTED = "0A000"
+CANNOT_CONNECT_NOW = "57P03"
 INVALID_PASSWORD_TEXT = "28P01"
 
 

@@ -97,7 +97,10 @@ class Acceptor:
 
     def on_cancel_requested(self, note: CancelRequested, link: Link) -> None:
         """A client wants a statement of some session cancelled."""
-        self._nursery.start_soon(self._canceller.serve, note, link)
+        if self._canceller.is_for_nobody(note):
+            link.close()
+        else:
+            self._nursery.start_soon(self._canceller.serve, note, link)
 
     def on_parameter(self, session: int, name: bytes, value: bytes) -> None:
         """A session's client has been told of a parameter."""
@@ -154,7 +157,8 @@ class Acceptor:
             self._refused(note, user, database, refused.code, refused.detail)
         except PywireError as error:
             link.close(messages.error_response(_fields(error)))
-            self._refused(note, user, database, _code(error), str(error))
+            reason = f"{error}: {error.__cause__}" if error.__cause__ else str(error)
+            self._refused(note, user, database, _code(error), reason)
         except Exception as error:  # one client's trouble must not become everybody's
             failed = PywireError()
             link.close(messages.error_response(failed.response_fields()))

@@ -13,9 +13,9 @@ from pywire.auth.credentials import TRUST, Credentials, Md5Verifier, Password, S
 from pywire.auth.policy import LoginPolicy, is_loopback
 from pywire.auth.secrets import SecretStore
 from pywire.auth.verifiers import RoleSecret
-from pywire.errors import PasswordRefused
+from pywire.errors import BackendViolation, HostRejected, PasswordRefused
 from pywire.relay.notes import Opened
-from pywire.relay.port import Link
+from pywire.relay.port import Link, StatementFailed
 from pywire.relay.verify import VerifierReader
 from pywire.session.startup import Startup
 from pywire.wire import messages
@@ -50,7 +50,7 @@ class Authenticator:
             return _check_trust(note, startup, policy)
         if policy.auth == "cert":
             return _check_certificate(note, startup)
-        role = await self._verifiers.find(startup)
+        role = await self._find(startup)
         try:
             if policy.auth == "password":
                 return await self._ask_password(link, startup, role)
@@ -61,6 +61,17 @@ class Authenticator:
         except PasswordRefused:
             self._verifiers.doubt(startup)
             raise
+
+    async def _find(self, startup: Startup) -> RoleSecret:
+        """Look the role up; why pywire itself was turned away is for the log, not for strangers."""
+        try:
+            return await self._verifiers.find(startup)
+        except (HostRejected, StatementFailed, BackendViolation) as error:
+            raise refusal.Refusal(
+                refusal.CANNOT_CONNECT_NOW,
+                "passwords cannot be checked now",
+                hint="The log of pywire says why.",
+            ) from error
 
     def password_changed(self, startup: Startup) -> PasswordRefused:
         """A host knows better than what was kept; return the refusal the client is to get."""

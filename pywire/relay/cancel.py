@@ -32,13 +32,23 @@ class Canceller:
         self._events = events
         self._resolver = Resolver()
 
+    def is_for_nobody(self, note: CancelRequested) -> bool:
+        """Whether a request has no statement to meet; strangers may send many, so no task yet."""
+        session = self._registry.by_cancel_key(note.process_id, note.key)
+        if session is None:
+            self._ignored(note, "no session has this key")
+            return True
+        stats = self._relay.session_stats(session.id)
+        if stats is None or stats.quiescent:
+            self._ignored(note, "no statement is running")
+            return True
+        return False
+
     async def serve(self, note: CancelRequested, link: Link) -> None:
         """Do what a CancelRequest asks; the client's connection is closed when it is done."""
         try:
             session = self._registry.by_cancel_key(note.process_id, note.key)
-            if session is None:
-                self._ignored(note, "no session has this key")
-            else:
+            if session is not None:
                 await self._cancel(note, session)
         except (OSError, LinkClosed, CommandRefused) as error:
             self._ignored(note, str(error))

@@ -8,6 +8,7 @@ import trio
 
 from pywire.auth.verifiers import UNKNOWN_ROLE, RoleSecret, VerifierCache
 from pywire.config.model import VERIFIER_QUERY
+from pywire.errors import HostUnreachable
 from pywire.relay.port import Backend, Directory, LinkClosed, StatementFailed
 from pywire.session.host import Host
 from pywire.session.startup import Startup
@@ -96,7 +97,10 @@ class VerifierReader:
                 except LinkClosed:
                     pass  # it went away while nobody looked; a fresh one decides
             backend = await self._directory.service(host.cluster, host.name)
-            return await self._read(place, backend, user)
+            try:
+                return await self._read(place, backend, user)
+            except LinkClosed as closed:
+                raise HostUnreachable(closed.reason, host=host.name) from None
 
     async def _read(self, place: tuple[str, str], backend: Backend, user: str) -> RoleSecret:
         frames = (

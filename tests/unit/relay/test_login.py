@@ -9,7 +9,7 @@ from pywire.auth.scram import Verifier
 from pywire.testing.fake_postgres import error
 from pywire.testing.fake_relay import TlsInfo
 from pywire.wire import messages
-from tests.unit.relay.conftest import PASSWORD
+from tests.unit.relay.conftest import PASSWORD, VERIFIER_SQL
 
 settled = trio.testing.wait_all_tasks_blocked
 
@@ -168,6 +168,38 @@ async def test_a_service_connection_that_broke_is_opened_again(world):
             backend.die()
         await settled()
         assert tags(await prove(it.engine.client(user="ann"), PASSWORD))[-1] == "Z"
+
+
+async def test_strangers_are_not_told_why_pywire_itself_is_turned_away(world):
+    async with world() as it:
+        it.postgres["a"].refuses = error("28P01", "the service user's trouble", "FATAL")
+        client = it.engine.client(user="ann")
+        await settled()
+        fields = refusal(client.take())
+        assert (fields["C"], fields["M"]) == ("57P03", "passwords cannot be checked now")
+        assert "trouble" not in str(fields)
+        assert "trouble" in it.events.last(1)[0].event.reason
+        it.postgres["a"].refuses = b""
+        it.postgres["a"].answers[VERIFIER_SQL] = lambda _sql, _values: error(
+            "42501", "permission denied"
+        )
+        client = it.engine.client(user="ann")
+        await settled()
+        assert refusal(client.take())["C"] == "57P03"
+
+
+async def test_a_host_that_hangs_up_on_the_question_is_named(world):
+    async with world() as it:
+
+        def hang_up(_sql, _values):
+            for backend in list(it.postgres["a"].connections.values()):
+                backend.die()
+            return b""
+
+        it.postgres["a"].answers[VERIFIER_SQL] = hang_up
+        client = it.engine.client(user="ann")
+        await settled()
+        assert refusal(client.take())["C"] == "08001"
 
 
 async def test_md5_is_asked_where_the_verifier_is_md5(world):
