@@ -115,6 +115,12 @@ class Journey:
         pending = {_Stage.CONNECTING, _Stage.CONNECTED}
         await self._until(lambda: not pending & set(self._stages.values()))
 
+    def still_refused(self) -> dict[int, frozenset[Reason]]:
+        """The sessions that cannot come along and have not left by themselves meanwhile."""
+        registry = self._tools.registry
+        self.refused = {s: why for s, why in self.refused.items() if registry.get(s) is not None}
+        return self.refused
+
     def dismiss_refused(self) -> int:
         """End the sessions that cannot come along, with 57P01; returns how many."""
         for session in self.refused:

@@ -44,12 +44,15 @@ from pywire.lsn import Lsn
 from pywire.migration.phases import SWITCHOVER, Phase, step
 from pywire.migration.tools import Tools
 from pywire.relay.port import Backend, LinkClosed, StatementFailed
+from pywire.session.pins import Reason
 
 __all__ = ["Outcome", "Refused", "SwitchedOver", "SwitchoverTimes", "switchover"]
 
 POLL_SECONDS = 0.003
 LOOK_SECONDS = 0.1
+REST_SECONDS = 0.5
 SESSIONS_NAMED_MAX = 5
+_MAY_PASS = frozenset({Reason.TRANSACTION_OPEN, Reason.NOT_QUIESCENT, Reason.PAUSE_EXCEEDED})
 PASSING = frozenset({"target_not_streaming", "target_unknown_to_primary", "target_lags"})
 
 
@@ -125,8 +128,7 @@ async def switchover(
         if refusals or source is None:
             outcome = Refused(Phase.CHECKING, tuple(refusal.text for refusal in refusals))
         else:
-            change = _Change(cluster, source, target, force, tools, times)
-            outcome = await change.run()
+            outcome = await _try(cluster, source, target, force, tools, times)
         if isinstance(outcome, Refused):
             reason = f"{outcome.phase.value}: {' '.join(outcome.reasons)}"
             tools.emit(
@@ -135,6 +137,32 @@ async def switchover(
                 )
             )
         return outcome
+
+
+async def _try(
+    cluster: ClusterState,
+    source: str,
+    target: str,
+    force: bool,
+    tools: Tools,
+    times: SwitchoverTimes,
+) -> Outcome:
+    """As many attempts as the policy allows, if all that stood in the way was a transaction still open.
+
+    Between two of them everybody goes on, so nobody waits longer than `pause_seconds_max` at once.
+    """
+    policy = tools.policy()
+    began = trio.current_time()
+    attempts = 0
+    while True:
+        change = _Change(cluster, source, target, force, tools, times)
+        outcome = await change.run()
+        attempts += 1
+        in_time = trio.current_time() - began < policy.drain_seconds_max
+        again = change.worth_another and in_time and attempts < policy.attempts_max
+        if isinstance(outcome, SwitchedOver) or not again:
+            return outcome
+        await trio.sleep(REST_SECONDS)
 
 
 async def _check(
@@ -204,6 +232,7 @@ class _Change:
         self.times = times
         self.phase = Phase.CHECKING
         self.stopped = False
+        self.worth_another = False
         self.names = SynchronousNames()
         self.slots = Slots()
         self.conninfo: dict[str, str] = {}
@@ -312,17 +341,20 @@ class _Change:
             raise _Stop(f"Host {self.target} does not stream from {self.source} any more.")
 
     def _refuse_if_any(self, journey: Journey) -> None:
-        if not journey.refused:
+        """Give up, naming those who cannot come along; with `force` they are ended, but only at the last moment."""
+        refused = journey.still_refused()
+        if not refused or (self.force and self.phase is Phase.CONNECTING):
             return
         if self.force:
             journey.dismiss_refused()
             return
-        named = list(journey.refused.items())[:SESSIONS_NAMED_MAX]
+        self.worth_another = all(reasons <= _MAY_PASS for reasons in refused.values())
+        named = list(refused.items())[:SESSIONS_NAMED_MAX]
         reasons = [
             f"Session {session}: {' '.join(sorted(reason.value for reason in reasons))}"
             for session, reasons in named
         ]
-        if (more := len(journey.refused) - len(named)) > 0:
+        if (more := len(refused) - len(named)) > 0:
             reasons.append(f"So it is with {more} more.")
         raise _Stop(*reasons)
 

@@ -1,6 +1,7 @@
 """A switchover over fake servers: its order, and that every failure before the line leaves everybody where they were."""
 
 import pytest
+import trio
 
 from pywire.cluster.switchover import Refused, SwitchedOver, switchover
 from pywire.errors import NoPrimary
@@ -234,3 +235,44 @@ async def test_without_slots_none_are_made(autojump_clock):
     await change(world)
     assert world.servers["a"].slots == world.servers["b"].slots == set()
     assert world.servers["a"].slot == ""
+
+
+async def test_an_open_transaction_gets_several_attempts_and_then_it_ends_in_time(autojump_clock):
+    world = World()
+    busy = world.open_session()
+    world.busy.add(busy.id)
+
+    async def commit_later():
+        await trio.sleep(
+            15.0
+        )  # within the second attempt, which fake sessions wait out nevertheless
+        world.busy.clear()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(commit_later)
+        outcome = await change(world)
+    assert isinstance(outcome, SwitchedOver)
+    assert [event.name() for event in world.events].count("switchover_started") == 3
+
+
+async def test_force_ends_nobody_if_it_fails_for_another_reason(autojump_clock):
+    world = World()
+    pinned = world.open_session()
+    pinned.flags = Flag.LOAD
+    world.servers["a"].fails.add("checkpoint")
+    assert isinstance(await change(world, force=True), Refused)
+    assert world.closed == {}
+
+
+async def test_a_refused_session_that_leaves_by_itself_stands_in_nobodys_way(autojump_clock):
+    world = World()
+    pinned = world.open_session()
+    pinned.flags = Flag.LOAD
+    slow = world.reopen
+
+    async def reopen(session, host):
+        world.registry.close(pinned.id)
+        return await slow(session, host)
+
+    world.reopen = reopen
+    assert isinstance(await change(world), SwitchedOver)
