@@ -194,7 +194,7 @@ def server(scratch):
     """A host of its own, for it will not survive."""
     if not flavours():
         pytest.skip("no PostgreSQL on this machine")
-    made = Postgres.initdb("a", flavours()[0], scratch)
+    made = Postgres.initdb("a", flavours()[0], scratch, settings="unix_socket_directories = ''")
     made.start()
     made.query(f"create role app login password '{APP_PASSWORD.replace(chr(39), chr(39) * 2)}'")
     made.query("create database app owner app")

@@ -61,7 +61,7 @@ def test_a_slow_reader_of_2_gigabytes(manager):
         finally:
             watch.ended.set()
             watch.join(30)
-        watch.client.send(TERMINATE)
+            watch.client.socket.close()
         reader.send(TERMINATE)
     print(
         f"growth {(watch.resident_bytes_max - resident) / MEBIBYTE:.1f} MiB, {len(watch.latencies)} other answers"
