@@ -8,6 +8,7 @@ module never decides and never touches a server.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum, auto
 
 import trio
@@ -209,7 +210,8 @@ class Journey:
                     looked = await look(held)
                 if looked.source is None or looked.inventory is None:
                     return Carried(looked.reasons)
-                return await re_create(backend, looked.inventory, looked.source)
+                carried = await re_create(backend, looked.inventory, looked.source)
+                return replace(carried, requests=looked.requests)
         except trio.TooSlowError:
             return None
 

@@ -43,6 +43,7 @@ class Looked:
     reasons: frozenset[Reason]
     source: Captured | None = None
     inventory: Inventory | None = None
+    requests: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,14 @@ class Carried:
 
     Attributes:
         reported: ParameterStatus bodies the new backend has sent since its login.
+        requests: how many requests the client had made when its state was read; None if nobody counted.
     """
 
     reasons: frozenset[Reason]
     source: Captured | None = None
     inventory: Inventory | None = None
     reported: tuple[bytes, ...] = ()
+    requests: int | None = None
 
 
 def known_reasons(session: Session) -> frozenset[Reason]:
@@ -99,7 +102,7 @@ async def look(held: HeldSession) -> Looked:
     kept = Kept(statements=note.statements, unnamed=note.unnamed)
     if reasons := pins(source, kept):
         return Looked(reasons)
-    return Looked(frozenset(), source, plan(source, kept))
+    return Looked(frozenset(), source, plan(source, kept), note.requests)
 
 
 async def carry(held: HeldSession, backend: Backend, before: Carried | None = None) -> Carried:
@@ -110,6 +113,8 @@ async def carry(held: HeldSession, backend: Backend, before: Carried | None = No
         backend: a fresh one, or the one `before` speaks of.
         before: what was carried there a moment ago, while the session went on; often nothing has changed since.
     """
+    if before is not None and _untouched(before, held):
+        return before
     looked = await look(held)
     if looked.source is None or looked.inventory is None:
         return Carried(looked.reasons)
@@ -119,6 +124,13 @@ async def carry(held: HeldSession, backend: Backend, before: Carried | None = No
         return await _re_create_patiently(backend, looked, before)
     except LinkClosed:
         return Carried(frozenset({Reason.TARGET_UNREACHABLE}))
+
+
+def _untouched(before: Carried, held: HeldSession) -> bool:
+    """Whether the client has not asked for anything since: then nothing can have changed."""
+    note = held.note
+    idle = note.quiescent and note.status == _IDLE
+    return idle and not before.reasons and before.requests == note.requests
 
 
 async def _still_good(before: Carried, looked: Looked, backend: Backend) -> bool:

@@ -218,7 +218,14 @@ class FakeHeld:
         self.note = type(
             "Note",
             (),
-            {"quiescent": True, "status": ord("I"), "flags": 0, "statements": [], "unnamed": None},
+            {
+                "quiescent": True,
+                "status": ord("I"),
+                "flags": 0,
+                "statements": [],
+                "unnamed": None,
+                "requests": 0,
+            },
         )()
 
     async def request(self, frames, *, ready=1):

@@ -1,6 +1,7 @@
 """Capture, restore and the news for a client, over scripted replies."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -112,7 +113,7 @@ def test_a_client_is_told_what_really_differs():
 class Held:
     """A held session whose backend says what it is told to."""
 
-    def __init__(self, reply, *, statements=(), unnamed=None, flags=0):
+    def __init__(self, reply, *, statements=(), unnamed=None, flags=0, requests=1):
         self.request, self.sent = answering(reply, reply)
         self.note = SimpleNamespace(
             quiescent=True,
@@ -120,6 +121,7 @@ class Held:
             flags=flags,
             statements=list(statements),
             unnamed=unnamed,
+            requests=requests,
         )
 
 
@@ -144,6 +146,16 @@ async def test_what_was_carried_in_advance_and_has_not_changed_costs_the_target_
     again = await carry(Held(row(), unnamed=b"P1"), target, before)
     assert again == before
     assert len(target.sent) == 1
+
+
+async def test_a_session_that_has_asked_for_nothing_since_is_not_asked_again():
+    before = replace(await carry(Held(row()), Target(row())), requests=7)
+    idle = Held(row(), requests=7)
+    assert await carry(idle, Target(), before) == before
+    assert idle.sent == []
+    busy = Held(row(), requests=8)
+    await carry(busy, Target(), before)
+    assert len(busy.sent) == 1
 
 
 async def test_a_new_unnamed_statement_alone_is_parsed_alone():
