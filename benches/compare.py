@@ -66,6 +66,9 @@ def options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--workers", type=int, default=0, help="pywire's threads (0: one for every two cores)"
     )
+    parser.add_argument(
+        "--retries", type=int, default=1, help="repeat a run that others disturbed (1)"
+    )
     parser.add_argument("--scale", type=int, default=10, help="pgbench's scale (10)")
     parser.add_argument("--no-idle", action="store_true", help="leave the idle sessions out")
     parser.add_argument(
@@ -180,7 +183,7 @@ def main(argv: list[str]) -> int:
     with Lab() as lab:
         host = start_postgresql(lab, chosen.scale)
         targets, remarks = start_targets(lab, host, chosen)
-        meter = Meter(lab, host)
+        meter = Meter(lab, host, retries=chosen.retries)
         # The first run warms caches and is not counted.
         meter.run(host, WORKLOADS["select-simple"], 8, 2)
         samples = interleaved(meter, targets, plan(chosen), chosen.rounds, chosen.seconds)
