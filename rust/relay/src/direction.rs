@@ -122,9 +122,8 @@ impl<D: Driver> Worker<D> {
         let id = link.id;
         let result = step(self, &mut session);
         session.publish();
-        if self.slot_of(id) == Some(client)
-            && let Some(link) = self.link(client)
-        {
+        // Unless the step has removed it; the slot may even be another's by now.
+        if let Some(link) = self.link(client).filter(|link| link.id == id) {
             link.session = Some(session);
         }
         if let Err(violation) = result {

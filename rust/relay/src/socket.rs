@@ -3,11 +3,12 @@
 //! Every function here is a thin, safe door over one call. None of them blocks: sockets
 //! are non-blocking, and `EINTR` is retried.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::io;
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
 
 /// What every stream socket of the relay is set to.
 #[derive(Clone, Copy, Debug)]
@@ -34,19 +35,24 @@ macro_rules! retry {
     };
 }
 
+// The system calls of the hot path are made directly: the C library's functions are cancellation
+// points, and each call of a process with threads would pay for switching that on and off.
+
 /// Receives into `buffer`; 0 means the peer has closed its direction.
 pub(crate) fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    let (start, length, none) = (buffer.as_mut_ptr(), buffer.len(), ptr::null_mut::<c_void>());
     // SAFETY: the pointer and length describe `buffer`, which outlives the call.
-    let n = retry!(unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), 0) })?;
-    Ok(n.unsigned_abs())
+    let n = retry!(unsafe { libc::syscall(libc::SYS_recvfrom, fd, start, length, 0, none, none) })?;
+    Ok(n.unsigned_abs() as usize)
 }
 
 /// Sends from `data`, without a signal when the peer is gone.
 pub(crate) fn send(fd: RawFd, data: &[u8]) -> io::Result<usize> {
-    let (start, flags) = (data.as_ptr().cast(), libc::MSG_NOSIGNAL);
+    let (start, length, none) = (data.as_ptr(), data.len(), ptr::null::<c_void>());
+    let flags = libc::MSG_NOSIGNAL;
     // SAFETY: the pointer and length describe `data`, which outlives the call.
-    let n = retry!(unsafe { libc::send(fd, start, data.len(), flags) })?;
-    Ok(n.unsigned_abs())
+    let n = retry!(unsafe { libc::syscall(libc::SYS_sendto, fd, start, length, flags, none, 0) })?;
+    Ok(n.unsigned_abs() as usize)
 }
 
 /// Accepts one connection, non-blocking and closed on exec, with its peer's address.
@@ -242,9 +248,10 @@ impl Epoll {
     /// Waits at most `timeout_ms` (-1: for ever); the number of `events` filled in.
     pub(crate) fn wait(&self, events: &mut [libc::epoll_event], timeout_ms: c_int) -> usize {
         let max = c_int::try_from(events.len()).unwrap_or(c_int::MAX);
-        // SAFETY: `events` is valid for `max` writes.
-        let n =
-            unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), max, timeout_ms) };
+        let (epoll, start) = (self.0.as_raw_fd(), events.as_mut_ptr());
+        let (number, none) = (libc::SYS_epoll_pwait, ptr::null::<c_void>());
+        // SAFETY: `events` is valid for `max` writes; there is no signal mask.
+        let n = unsafe { libc::syscall(number, epoll, start, max, timeout_ms, none, 0) };
         usize::try_from(n).unwrap_or(0) // interrupted: nothing happened
     }
 }

@@ -116,9 +116,11 @@ impl<D: Driver> Worker<D> {
                 self.on_event(event);
                 self.bury();
             }
-            while let Ok(command) = self.commands.try_recv() {
-                self.on_command(command);
-                self.bury();
+            if self.driver.woken() {
+                while let Ok(command) = self.commands.try_recv() {
+                    self.on_command(command);
+                    self.bury();
+                }
             }
             if timeout_ms >= 0 && Instant::now() >= self.next_tick {
                 self.tick();
@@ -363,6 +365,12 @@ impl<D: Driver> Worker<D> {
                 self.remove(slot, "startup took too long");
             }
         }
+        // Without those that have finished no wait needs a time limit for their sake.
+        let (places, slots) = (&self.places, &self.slots);
+        self.startups.retain(|(_, id)| {
+            let place = slots.get(id).and_then(|slot| places.get(*slot as usize));
+            matches!(place, Some(Place::Link(link)) if matches!(link.stage, Stage::Preface(_)))
+        });
         while let Some(id) = due(&mut self.closings, now) {
             let Some(slot) = self.slot_of(id) else {
                 continue;

@@ -41,6 +41,7 @@ struct Slot {
 pub(crate) struct EpollDriver {
     epoll: Epoll,
     wake: Arc<EventFd>,
+    woken: bool,
     slots: Vec<Option<Slot>>,
     uses: u32,
     events: Box<[libc::epoll_event]>,
@@ -57,6 +58,7 @@ impl EpollDriver {
         Ok(Self {
             epoll,
             wake,
+            woken: false,
             slots: Vec::new(),
             uses: 0,
             events: vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX].into(),
@@ -269,6 +271,7 @@ impl Driver for EpollDriver {
             } = self.events[self.current];
             if event_token == WAKE {
                 self.wake.clear();
+                self.woken = true;
                 self.advance();
                 continue;
             }
@@ -307,5 +310,9 @@ impl Driver for EpollDriver {
 
     fn recycle(&mut self, chunk: Chunk) {
         self.buffer = chunk.buffer;
+    }
+
+    fn woken(&mut self) -> bool {
+        mem::take(&mut self.woken)
     }
 }

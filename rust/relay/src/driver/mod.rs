@@ -88,4 +88,7 @@ pub(crate) trait Driver {
     fn next(&mut self) -> Option<Event>;
 
     fn recycle(&mut self, chunk: Chunk);
+
+    /// Whether the wake-up descriptor was signalled since the last call: commands wait.
+    fn woken(&mut self) -> bool;
 }

@@ -62,6 +62,7 @@ struct Slot {
 pub(crate) struct UringDriver {
     ring: IoUring,
     wake: Arc<EventFd>,
+    woken: bool,
     buffers: Buffers,
     slots: Vec<Option<Slot>>,
     uses: u32,
@@ -93,6 +94,7 @@ impl UringDriver {
         let mut driver = Self {
             ring,
             wake,
+            woken: false,
             buffers,
             slots: Vec::new(),
             uses: 0,
@@ -374,6 +376,7 @@ impl UringDriver {
             CANCEL => return None,
             WAKE => {
                 self.wake.clear();
+                self.woken = true;
                 if !cqueue::more(flags) {
                     self.arm_wake();
                 }
@@ -553,6 +556,10 @@ impl Driver for UringDriver {
     fn recycle(&mut self, chunk: Chunk) {
         self.buffers.recycle(chunk);
         self.feed();
+    }
+
+    fn woken(&mut self) -> bool {
+        mem::take(&mut self.woken)
     }
 }
 
