@@ -1,7 +1,7 @@
 """The phases of a switchover and of a migration: which can be undone, and what a client is told if one ends it.
 
-Pure; the only place that says so. The documentation's tables are generated from it, `switchover` and `migrate`
-name the phase they are in, and their clean-up asks `reversible` instead of remembering.
+Pure; the only place that says so. The documentation's tables are generated from it, `switchover` names the phase it
+is in, and its clean-up asks `reversible` instead of remembering.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Step:
 
 
 _STAYS = "nothing: its session goes on where it was"
+_RETURNS = "nothing: the primary is started again, and its session goes on there"
 
 SWITCHOVER = (
     Step(
@@ -51,31 +52,40 @@ SWITCHOVER = (
         _STAYS,
     ),
     Step(
-        Phase.CHECKPOINTING, True, "CHECKPOINT on the primary, so that stopping it is quick", _STAYS
+        Phase.CHECKPOINTING,
+        True,
+        "CHECKPOINT on the primary, so that stopping it is quick",
+        _STAYS,
     ),
     Step(
         Phase.CONNECTING,
         True,
-        "log every session in on the target while it still serves on the primary",
+        "log every session in on the target and carry its state over, while it goes on",
         _STAYS,
     ),
     Step(
-        Phase.HOLDING, True, "requests that would begin a transaction wait; new logins wait", _STAYS
+        Phase.HOLDING,
+        True,
+        "requests that would begin a transaction wait; new logins wait",
+        _STAYS,
     ),
-    Step(Phase.DRAINING, True, "open transactions run to their end, for drain_seconds_max", _STAYS),
-    Step(Phase.CAPTURING, True, "read each session's state from the primary", _STAYS),
-    Step(Phase.RESTORING, True, "re-create it on the target", _STAYS),
+    Step(
+        Phase.DRAINING,
+        True,
+        "open transactions run to their end; what has changed since is carried over",
+        _STAYS,
+    ),
     Step(
         Phase.STOPPING,
         True,
-        "fast shutdown of the primary; on failure it is started again",
-        "57P01: its backend ended with the primary",
+        "fast shutdown of the primary",
+        _RETURNS,
     ),
     Step(
         Phase.VERIFYING,
         True,
-        "the target has replayed the primary's shutdown checkpoint",
-        "57P01: its backend ended with the primary",
+        "the target has replayed the primary's last record; the primary is fenced",
+        _RETURNS,
     ),
     Step(
         Phase.PROMOTING,
@@ -87,9 +97,9 @@ SWITCHOVER = (
         Phase.CUTTING_OVER,
         False,
         "each session goes on with its backend on the new primary",
-        "57P01: log in again",
+        "57P01, only the session whose new backend has gone",
     ),
-    Step(Phase.RELEASING, False, "requests and logins flow again", "57P01: log in again"),
+    Step(Phase.RELEASING, False, "requests and logins flow again", _STAYS),
     Step(
         Phase.ATTACHING,
         False,

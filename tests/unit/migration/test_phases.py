@@ -1,7 +1,10 @@
 """The tables of phases."""
 
+from pathlib import Path
+
 import pytest
 
+from pywire.migration import phases
 from pywire.migration.phases import MIGRATION, SWITCHOVER, Phase, step
 
 
@@ -19,3 +22,9 @@ def test_the_promotion_is_the_line():
     assert not step(SWITCHOVER, Phase.PROMOTING).reversible
     with pytest.raises(KeyError):
         step(MIGRATION, Phase.PROMOTING)
+
+
+def test_the_switchover_enters_every_phase_of_its_table():
+    prose = (Path(phases.__file__).parents[1] / "cluster" / "switchover.py").read_text()
+    for row in SWITCHOVER[1:]:
+        assert f"_enter(Phase.{row.phase.name})" in prose
