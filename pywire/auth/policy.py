@@ -17,6 +17,7 @@ class LoginPolicy:
     tls_required: bool = False
     trust_anywhere: bool = False
     startup_seconds_max: float = 60.0
+    startups_max: int = 10_000
     sessions_max: int = 0
     sessions_per_user_max: int = 0
     sessions_per_host_max: int = 0
@@ -33,6 +34,7 @@ class LoginPolicy:
             tls_required=tls_required,
             trust_anywhere=login.trust_anywhere,
             startup_seconds_max=login.startup_seconds_max,
+            startups_max=login.startups_max,
             sessions_max=login.sessions_max,
             sessions_per_user_max=login.sessions_per_user_max,
             sessions_per_host_max=login.sessions_per_host_max,

@@ -77,6 +77,7 @@ class Acceptor:
         self._quick = QuickLogins(
             self, nursery, registry, router, connector, connect_timeout_seconds
         )
+        self._logins: dict[int, trio.CancelScope] = {}  # the oldest first
         self.policy = policy
         self.shutting_down = False
         self.log_sessions = False  # set where the log's level is debug: an event costs
@@ -139,7 +140,8 @@ class Acceptor:
         user = database = ""
         policy = self.policy
         try:
-            with trio.move_on_after(policy.startup_seconds_max):
+            with trio.move_on_after(policy.startup_seconds_max) as limit:
+                self._make_room(link, limit, policy)
                 if begun is not None:
                     startup, host, dialled = begun
                     user, database = startup.user, startup.database
@@ -163,6 +165,15 @@ class Acceptor:
             failed = PywireError()
             link.close(messages.error_response(failed.response_fields()))
             self._events.emit(Failed(what="login", reason=f"{type(error).__name__}: {error}"))
+        finally:
+            self._logins.pop(link.id, None)
+
+    def _make_room(self, link: Link, limit: trio.CancelScope, policy: LoginPolicy) -> None:
+        """Bound the logins under way: the oldest goes, so strangers cannot keep others out."""
+        if len(self._logins) >= policy.startups_max:
+            oldest = next(iter(self._logins))
+            self._logins.pop(oldest).cancel()
+        self._logins[link.id] = limit
 
     def _refused(self, note: Opened, user: str, database: str, code: str, reason: str) -> None:
         self._events.emit(

@@ -455,6 +455,17 @@ async def test_slow_logins_are_cut_off(world, autojump_clock):
         assert it.registry.places == 0
 
 
+async def test_the_oldest_of_too_many_logins_makes_room(world):
+    async with world(startups_max=3) as it:
+        clients = []
+        for _ in range(5):
+            clients.append(it.engine.client(user="ann"))
+            await settled()
+        assert [client.closed for client in clients] == [True, True, False, False, False]
+        assert tags(await prove(clients[-1], PASSWORD))[-1] == "Z"
+        assert len(it.acceptor._logins) == 2
+
+
 async def test_a_silent_host_is_given_up(world, autojump_clock):
     async with world(auth="trust") as it:
         it.postgres["a"].silent = True
