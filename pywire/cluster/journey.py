@@ -188,7 +188,8 @@ class Journey:
                     given_away = True
                     await self._go(held, session, backend, carried)
                 elif self._verdict is Verdict.BACK:
-                    await self._come_back(held, session, carried)
+                    # The source was stopped and started again: its backends are gone.
+                    await self._anew(held, session, carried, self._source)
                 elif self._verdict is Verdict.NOWHERE:
                     self._lose(session, "there is no primary to take it to")
             self._at(session, _Stage.LEFT)
@@ -222,37 +223,52 @@ class Journey:
         try:
             with trio.fail_after(SYNCHRONISE_SECONDS_MAX):
                 reported = carried.reported + await synchronise(backend)
+        except (LinkClosed, PywireError, trio.TooSlowError):
+            backend.close()  # it did not survive the wait, or the promotion; another one may
+            moved = await self._anew(held, session, carried, self._target)
+        else:
+            moved = await self._settle(held, session, backend, reported)
+        if moved:
+            self.migrated += 1
+            self._tools.emit(
+                CutOver(session=session.id, source=self._source.name, target=self._target.name)
+            )
+
+    async def _anew(
+        self, held: HeldSession, session: Session, carried: Carried, host: Host
+    ) -> bool:
+        """Give the session a new backend on `host`, made from what was carried."""
+        backend = await open_target(session, host, self._tools)
+        if isinstance(backend, Reason):
+            self._lose(session, backend.value)
+            return False
+        assert carried.source is not None
+        assert carried.inventory is not None
+        try:
+            with trio.fail_after(SYNCHRONISE_SECONDS_MAX):
+                again = await re_create(backend, carried.inventory, carried.source)
+        except (LinkClosed, PywireError, trio.TooSlowError) as problem:
+            again = Carried(frozenset({Reason.TARGET_UNREACHABLE}))
+            self._tools.emit(Failed(what=f"moving session {session.id}", reason=str(problem)))
+        if again.reasons:
+            backend.close()
+            self._lose(session, f"its state could not be re-created on {host.name}")
+            return False
+        return await self._settle(held, session, backend, again.reported)
+
+    async def _settle(
+        self,
+        held: HeldSession,
+        session: Session,
+        backend: Backend,
+        reported: tuple[bytes, ...],
+    ) -> bool:
+        try:
             await settle(held, session, backend, reported, self._tools)
         except (LinkClosed, CommandRefused, PywireError, trio.TooSlowError) as problem:
             self._lose(session, str(problem))
-            return
-        self.migrated += 1
-        self._tools.emit(
-            CutOver(session=session.id, source=self._source.name, target=self._target.name)
-        )
-
-    async def _come_back(self, held: HeldSession, session: Session, carried: Carried) -> None:
-        """The source was stopped and started again: the session gets a new backend there."""
-        backend = await open_target(session, self._source, self._tools)
-        if isinstance(backend, Reason):
-            self._lose(session, backend.value)
-            return
-        given_away = False
-        try:
-            assert carried.source is not None
-            assert carried.inventory is not None
-            with trio.fail_after(SYNCHRONISE_SECONDS_MAX):
-                again = await re_create(backend, carried.inventory, carried.source)
-            if again.reasons:
-                self._lose(session, "its state could not be re-created on the old primary")
-                return
-            given_away = True
-            await settle(held, session, backend, again.reported, self._tools)
-        except (LinkClosed, CommandRefused, PywireError, trio.TooSlowError) as problem:
-            self._lose(session, str(problem))
-        finally:
-            if not given_away:
-                backend.close()
+            return False
+        return True
 
     # ---- the books
 

@@ -194,6 +194,7 @@ class FakeBackend:
         self.process_id, self.key, self.hello, self.reported = self.link.id, b"key!", b"", b""
         self.parameters = {"in_hot_standby": "on" if self.server.in_recovery else "off"}
         self.open = True
+        self.dies = False
         world.backends.append(self)
 
     async def query(self, sql):
@@ -202,7 +203,7 @@ class FakeBackend:
 
     async def request(self, frames, *, ready=1):
         await trio.lowlevel.checkpoint()
-        if not self.server.running:
+        if not self.server.running or self.dies:
             raise LinkClosed("the host has closed")
         if frames == messages.SYNC:
             return [] if self.server.in_recovery else [(0x53, b"in_hot_standby\0off\0")]

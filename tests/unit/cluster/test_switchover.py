@@ -276,3 +276,21 @@ async def test_a_refused_session_that_leaves_by_itself_stands_in_nobodys_way(aut
 
     world.reopen = reopen
     assert isinstance(await change(world), SwitchedOver)
+
+
+async def test_a_backend_that_did_not_survive_the_wait_is_replaced(autojump_clock):
+    world = World()
+    become_primary = world.servers["b"].become_primary
+
+    def become_primary_and_drop_one():
+        become_primary()
+        waiting = [
+            backend for backend in world.backends if backend.open and backend.host.name == "b"
+        ]
+        waiting[-1].dies = True
+
+    world.servers["b"].become_primary = become_primary_and_drop_one
+    outcome = await change(world)
+    assert isinstance(outcome, SwitchedOver)
+    assert (outcome.migrated, outcome.lost) == (3, 0)
+    assert hosts_of(world) == {"b"}
