@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 _IDLE = ord("I")
+_TOO_MANY = "53300"
+_BY_LABEL = {reason.label: reason for reason in Reason}
 _PARAMETER_STATUS = 0x53
 _REPLAY_SECONDS = (0.0, 0.01, 0.05, 0.2)
 
@@ -64,8 +66,7 @@ class Carried:
 
 def known_reasons(session: Session) -> frozenset[Reason]:
     """Why the session cannot move, as far as that is known without asking its host."""
-    by_label = {reason.label: reason for reason in Reason}
-    noted = {by_label.get(pin, Reason.UNKNOWN_SESSION_STATE) for pin in session.pins}
+    noted = {_BY_LABEL.get(pin, Reason.UNKNOWN_SESSION_STATE) for pin in session.pins}
     if session.startup.replication:
         noted.add(Reason.REPLICATION)
     return frozenset(noted) | reasons_of_flags(session.flags)
@@ -75,7 +76,9 @@ async def open_target(session: Session, host: Host, tools: Tools) -> Backend | R
     """Log the session in on `host`, or say why that cannot be."""
     try:
         return await tools.hosts.reopen(session, host)
-    except (HostRejected, LoginRefused):
+    except LoginRefused as refused:
+        return Reason.TARGET_FULL if refused.code == _TOO_MANY else Reason.CREDENTIALS_MISSING
+    except HostRejected:
         return Reason.CREDENTIALS_MISSING
     except (HostUnreachable, LinkClosed, PywireError):
         return Reason.TARGET_UNREACHABLE

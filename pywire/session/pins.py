@@ -42,6 +42,7 @@ class Reason(Enum):
     SETTING_DIFFERS = "One of its settings could not be re-created exactly on the target host."
     SQL_PREPARED = "It made prepared statements with the SQL command PREPARE."
     STATEMENTS_OVERFLOW = "Its prepared statements exceed the memory pywire keeps for them."
+    TARGET_FULL = "The target host takes no more connections."
     TARGET_LAGS = "The target host has not yet replayed what this session has written."
     TARGET_UNREACHABLE = "The target host did not accept a connection for this session."
     TEMPORARY_OBJECT = "It has temporary tables, views or sequences."
