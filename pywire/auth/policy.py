@@ -45,4 +45,4 @@ class LoginPolicy:
 
 def is_loopback(peer: str) -> bool:
     """Whether a peer's address is this machine: a Unix socket, 127.0.0.0/8 or ::1."""
-    return not peer or peer.startswith(("127.", "[::1]:", "[::ffff:127.", "/", "@"))
+    return peer == "local" or peer.startswith(("127.", "[::1]:", "[::ffff:127."))
