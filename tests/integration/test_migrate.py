@@ -54,7 +54,7 @@ def test_a_session_takes_settings_and_prepared_statements_along(
     pair.primary.query("create schema if not exists elsewhere")
     with named(manager, "mover") as client:
         client.execute("set work_mem to '7MB'")
-        client.execute("set timezone to 'Asia/Tokyo'")
+        client.execute("select set_config('TimeZone', 'Asia/Tokyo', false)")
         client.execute("set search_path to elsewhere, public")
         client.execute("set datestyle to 'German'")
         client.prepare_threshold = 0

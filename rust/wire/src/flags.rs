@@ -21,7 +21,7 @@ macro_rules! flags {
 flags! {
     /// SET, but for SET LOCAL, SET TRANSACTION and SET CONSTRAINTS.
     SET = 0;
-    /// `set_config()`.
+    /// `set_config()`, unless the name is a plain literal without a dot: then it is SET.
     SET_CONFIG = 1;
     /// RESET.
     RESET = 2;

@@ -38,7 +38,7 @@ const fn classes() -> [u8; 256] {
 
 /// Words that count anywhere. A trailing `*` stands for any ending.
 static ANYWHERE: &[Word] = &[
-    word("set_config", Flags::SET_CONFIG),
+    word("set_config", Flags::SET),
     word("currval", Flags::SEQUENCE),
     word("lastval", Flags::SEQUENCE),
     word("setseed", Flags::SETSEED),
@@ -67,6 +67,7 @@ static FIRST: &[Word] = &[
 
 const SET: u128 = packed("set");
 const SESSION: u128 = packed("session");
+const SET_CONFIG: u128 = packed("set_config");
 /// Words after SET that confine it to the transaction.
 const CONFINED: [u128; 3] = [
     packed("local"),
@@ -144,6 +145,13 @@ enum AfterSet {
     Set,
     /// SET and a name; a dot would make it a custom parameter's.
     Named,
+    /// `set_config`; then `(`, a quote, the name, a quote, and a comma: with a name that is plain to see and has no
+    /// dot, it is SET of a parameter the server lists. Anything else may be a custom one.
+    Config,
+    ConfigOpen,
+    ConfigQuote,
+    ConfigName,
+    ConfigClosed,
     /// SET LOCAL or the like; only a dot can still make it the name of a parameter.
     Confined,
 }
@@ -238,7 +246,12 @@ impl Scanner {
                     AfterSet::Named
                 };
             }
-            _ => self.after_set = AfterSet::Not,
+            AfterSet::ConfigQuote => self.after_set = AfterSet::ConfigName,
+            AfterSet::Config
+            | AfterSet::ConfigOpen
+            | AfterSet::ConfigName
+            | AfterSet::ConfigClosed => self.config_not_plain(),
+            AfterSet::Not | AfterSet::Named | AfterSet::Confined => self.after_set = AfterSet::Not,
         }
         self.unicode = word == u128::from(b'u');
         self.look_up(ANYWHERE, word, length);
@@ -248,6 +261,14 @@ impl Scanner {
                 self.after_set = AfterSet::Set;
             }
         }
+        if word == SET_CONFIG {
+            self.after_set = AfterSet::Config;
+        }
+    }
+
+    fn config_not_plain(&mut self) {
+        self.found |= Flags::SET_CONFIG;
+        self.after_set = AfterSet::Not;
     }
 
     fn look_up(&mut self, words: &[Word], word: u128, length: u32) {
@@ -285,6 +306,21 @@ impl Scanner {
 
     #[cold]
     fn mark_after_set(&mut self, byte: u8) {
+        match (self.after_set, byte) {
+            (AfterSet::Config, b'(') => return self.after_set = AfterSet::ConfigOpen,
+            (AfterSet::ConfigOpen, b'\'') => return self.after_set = AfterSet::ConfigQuote,
+            (AfterSet::ConfigName, b'\'') => return self.after_set = AfterSet::ConfigClosed,
+            (AfterSet::ConfigClosed, b',') => return self.after_set = AfterSet::Not,
+            (
+                AfterSet::Config
+                | AfterSet::ConfigOpen
+                | AfterSet::ConfigQuote
+                | AfterSet::ConfigName
+                | AfterSet::ConfigClosed,
+                _,
+            ) => return self.config_not_plain(),
+            _ => {}
+        }
         match byte {
             b';' | 0 if self.after_set == AfterSet::Set => self.found |= Flags::SET,
             b'.' | b'/' | b'-' => self.found |= Flags::SET | Flags::SET_CUSTOM,
@@ -327,8 +363,16 @@ mod tests {
             ("set session work_mem = '1.5MB'", Flags::SET),
             ("set search_path to a, b.c", Flags::SET),
             ("set", Flags::SET),
-            ("select Set_Config('a', 'b', false)", Flags::SET_CONFIG),
-            ("select pg_catalog.\"set_config\"($1)", Flags::SET_CONFIG),
+            ("select Set_Config('a', 'b', false)", Flags::SET),
+            ("select set_config ( 'TimeZone' , $1, false)", Flags::SET),
+            ("select pg_catalog.\"set_config\"($1)", Flags::SET | Flags::SET_CONFIG),
+            ("select set_config('a.b', 'c', false)", Flags::SET | Flags::SET_CONFIG),
+            ("select set_config($1, 'c', false)", Flags::SET | Flags::SET_CONFIG),
+            ("select set_config('a' || '.b', 'c', false)", Flags::SET | Flags::SET_CONFIG),
+            ("select set_config('a'\n'.b', 'c', false)", Flags::SET | Flags::SET_CONFIG),
+            ("select set_config(E'a\\x2eb', 'c', false)", Flags::SET | Flags::SET_CONFIG),
+            ("select set_config(name, 'c', false) from t", Flags::SET | Flags::SET_CONFIG),
+            ("select set_config('a", Flags::SET | Flags::SET_CONFIG),
             ("select nextval('s'),currval('s')", Flags::SEQUENCE),
             ("select lastval()", Flags::SEQUENCE),
             ("select setseed(.5)", Flags::SETSEED),
