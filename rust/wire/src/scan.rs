@@ -365,13 +365,34 @@ mod tests {
             ("set", Flags::SET),
             ("select Set_Config('a', 'b', false)", Flags::SET),
             ("select set_config ( 'TimeZone' , $1, false)", Flags::SET),
-            ("select pg_catalog.\"set_config\"($1)", Flags::SET | Flags::SET_CONFIG),
-            ("select set_config('a.b', 'c', false)", Flags::SET | Flags::SET_CONFIG),
-            ("select set_config($1, 'c', false)", Flags::SET | Flags::SET_CONFIG),
-            ("select set_config('a' || '.b', 'c', false)", Flags::SET | Flags::SET_CONFIG),
-            ("select set_config('a'\n'.b', 'c', false)", Flags::SET | Flags::SET_CONFIG),
-            ("select set_config(E'a\\x2eb', 'c', false)", Flags::SET | Flags::SET_CONFIG),
-            ("select set_config(name, 'c', false) from t", Flags::SET | Flags::SET_CONFIG),
+            (
+                "select pg_catalog.\"set_config\"($1)",
+                Flags::SET | Flags::SET_CONFIG,
+            ),
+            (
+                "select set_config('a.b', 'c', false)",
+                Flags::SET | Flags::SET_CONFIG,
+            ),
+            (
+                "select set_config($1, 'c', false)",
+                Flags::SET | Flags::SET_CONFIG,
+            ),
+            (
+                "select set_config('a' || '.b', 'c', false)",
+                Flags::SET | Flags::SET_CONFIG,
+            ),
+            (
+                "select set_config('a'\n'.b', 'c', false)",
+                Flags::SET | Flags::SET_CONFIG,
+            ),
+            (
+                "select set_config(E'a\\x2eb', 'c', false)",
+                Flags::SET | Flags::SET_CONFIG,
+            ),
+            (
+                "select set_config(name, 'c', false) from t",
+                Flags::SET | Flags::SET_CONFIG,
+            ),
             ("select set_config('a", Flags::SET | Flags::SET_CONFIG),
             ("select nextval('s'),currval('s')", Flags::SEQUENCE),
             ("select lastval()", Flags::SEQUENCE),
