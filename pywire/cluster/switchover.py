@@ -297,8 +297,11 @@ class _Change:
                 pause = trio.current_time() - self.held_at
                 self._enter(Phase.RELEASING)
         self._enter(Phase.ATTACHING)
-        await self._lead_the_others()
-        attached = await self._attach(new)
+        with trio.CancelScope(
+            shield=True
+        ):  # pywire may be told to stop; a server must not stay down for it
+            await self._lead_the_others()
+            attached = await self._attach(new)
         self._enter(Phase.DONE)
         seconds = trio.current_time() - began
         self.tools.emit(

@@ -33,6 +33,7 @@ __all__ = [
 
 _IDLE = ord("I")
 _TOO_MANY = "53300"
+_AUTHORIZATION_CLASS = "28"
 _BY_LABEL = {reason.label: reason for reason in Reason}
 _PARAMETER_STATUS = 0x53
 _REPLAY_SECONDS = (0.0, 0.01, 0.05, 0.2)
@@ -77,7 +78,10 @@ async def open_target(session: Session, host: Host, tools: Tools) -> Backend | R
     try:
         return await tools.hosts.reopen(session, host)
     except LoginRefused as refused:
-        return Reason.TARGET_FULL if refused.code == _TOO_MANY else Reason.CREDENTIALS_MISSING
+        if refused.code == _TOO_MANY:
+            return Reason.TARGET_FULL
+        unproven = refused.code.startswith(_AUTHORIZATION_CLASS)
+        return Reason.CREDENTIALS_MISSING if unproven else Reason.TARGET_UNREACHABLE
     except HostRejected:
         return Reason.CREDENTIALS_MISSING
     except (HostUnreachable, LinkClosed, PywireError):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import threading
 from typing import Any
 
+import asyncpg
 import psycopg
 import pytest
 
-from .harness import Manager, Pair, wait_until
+from .harness import PASSWORD, Manager, Pair, wait_until
 
 
 def session_of(manager: Manager, name: str) -> dict[str, object]:
@@ -198,3 +200,29 @@ def test_the_unnamed_statement_goes_along(manager: Manager) -> None:
         move(manager, "unnamed", standby)
         result = connection.exec_prepared(b"", [b"21"])
         assert result.get_value(0, 0) == b"42"
+
+
+def test_asyncpg_goes_along(manager: Manager) -> None:
+    """Named statements of its own, binary values, its types looked up and its pool's reset query sent."""
+    standby = other_than(manager, "primary")
+
+    async def work() -> None:
+        client = await asyncpg.connect(
+            host="127.0.0.1",
+            port=manager.port,
+            user="postgres",
+            password=PASSWORD,
+            database="postgres",
+            server_settings={"application_name": "asyncpg"},
+        )
+        try:
+            statement = await client.prepare("select $1::int[] || $2::int, now() > '2000-01-01'")
+            assert (await statement.fetchrow([1, 2], 3))[0] == [1, 2, 3]
+            await client.reset()
+            await asyncio.to_thread(move, manager, "asyncpg", standby)
+            assert (await statement.fetchrow([1, 2], 3))[0] == [1, 2, 3]
+            assert await client.fetchval("select pg_is_in_recovery()") is True
+        finally:
+            await client.close()
+
+    asyncio.run(work())
