@@ -140,3 +140,41 @@ def test_no_descriptor_and_no_child_is_left(pair: Pair, manager: Manager) -> Non
     wait_until(lambda: not manager.show("SESSIONS"), "sessions to be gone")
     wait_until(lambda: len(list(place.iterdir())) <= before + 1, "descriptors to be closed")
     assert pair.primary.name == target
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.2, 0.4])
+def test_told_to_stop_during_a_switchover_it_leaves_two_servers_running(
+    pair: Pair, scratch: Path, seconds: float
+) -> None:
+    """Whenever the signal comes: one primary, one standby that streams from it."""
+    pair.until_streaming()
+    manager = Manager.configured(pair, scratch)
+    target = pair.other(pair.primary).name
+    manager.start()
+    assert manager.process is not None
+    try:
+        with manager.connect() as client:
+            client.execute("select 1")
+            asking = threading.Thread(
+                target=lambda: manager.ctl(f"SWITCHOVER main TO {target}", check=False)
+            )
+            asking.start()
+            wait_until(
+                lambda: "switchover_started" in manager.log.read_text(), "the switchover to begin"
+            )
+            time.sleep(seconds)
+            manager.process.send_signal(signal.SIGTERM)
+            assert manager.process.wait(60) == 0
+            asking.join(20)
+    finally:
+        manager.stop()
+    assert pair.a.running
+    assert pair.b.running
+    assert {
+        pair.a.query("select pg_is_in_recovery()"),
+        pair.b.query("select pg_is_in_recovery()"),
+    } == {
+        True,
+        False,
+    }
+    pair.until_streaming()
