@@ -222,7 +222,10 @@ def first_line(*argv: str | Path) -> str:
 
 
 def start_haproxy(lab: Lab, host: Target) -> Target:
-    program = shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    path = os.environ.get("PATH", "") + ":/usr/sbin"
+    if shutil.which("haproxy", path=path) is None:
+        subprocess.run([ROOT / "scripts" / "install-debian", "haproxy"], stdin=subprocess.DEVNULL)
+    program = shutil.which("haproxy", path=path)
     if program is None:
         raise Unavailable("haproxy is not installed")
     port = lab.port()
