@@ -28,6 +28,13 @@ COMMAND_SECONDS_MAX = 60.0
 POLL_SECONDS = 0.004
 SAID_CHARACTERS_MAX = 600
 LOG_NAME = "pywire_server.log"
+OWN_FILES = (
+    "postgresql.conf",
+    "postgresql.auto.conf",
+    "pg_hba.conf",
+    "pg_ident.conf",
+    "postmaster.opts",
+)
 _SIGNAL_FILE = "standby.signal"
 _WRITE = 'umask 077; cat > "$1.pywire" && sync "$1.pywire" && mv -f "$1.pywire" "$1"'
 
@@ -128,7 +135,16 @@ class LocalServer:
         )
 
     async def rewind(self, source: Mapping[str, str], *, seconds_max: float) -> None:
-        """Give a stopped server the history of `source`; the password travels in the environment, not in `ps`."""
+        """Give a stopped server the history of `source`, and keep its own configuration.
+
+        The password travels in the environment, not in `ps`. pg_rewind copies the source's configuration files too;
+        with another server's port and paths this one would not even start.
+        """
+        own = {}
+        for name in OWN_FILES:
+            if (self.data_directory / name).exists():
+                path = str(self.data_directory / name)
+                own[path] = await self._run(["cat", path], f"reading {name}")
         shown = {
             name: value
             for name, value in source.items()
@@ -138,6 +154,9 @@ class LocalServer:
         command += ["--source-server", format_conninfo({"dbname": "postgres", **shown})]
         environment = {"PGPASSWORD": source["password"]} if "password" in source else {}
         await self._run(command, "pg_rewind", seconds_max=seconds_max, environment=environment)
+        for path, text in own.items():
+            given = text.encode(errors="surrogateescape")
+            await self._run(["sh", "-c", _WRITE, "sh", path], f"writing {path}", given=given)
 
     async def _pg_ctl(self, verb: str, *options: str, seconds_max: float) -> None:
         command = [self._program("pg_ctl"), verb, "-D", str(self.data_directory), "-s", *options]
