@@ -161,7 +161,10 @@ impl<D: Driver> Worker<D> {
                 self.set_pause(slot, pause::CLOGGED, true);
             }
         }
-        if let Hold::Wanted { mode, .. } = session.hold {
+        // Part of a header is not yet the chunk that was to pass.
+        if let Hold::Wanted { mode, pass } = session.hold
+            && !(pass && now.is_empty())
+        {
             session.hold = Hold::Wanted { mode, pass: false };
             if session.tracker.request_boundary() {
                 if let Some(link) = self.link(slot) {
@@ -192,6 +195,7 @@ impl<D: Driver> Worker<D> {
         let mut rest = data;
         loop {
             let mut sink = NoteSink::new(&self.shared.ring, id);
+            let movable = session.hold == Hold::Held && session.tracker.quiescent();
             let span = session
                 .tracker
                 .backend(rest, &mut sink)
@@ -201,8 +205,9 @@ impl<D: Driver> Worker<D> {
             }
             let (now, later) = rest.split_at(span.bytes);
             match span.owner {
-                // A held session outlives its backend: it is about to get another, or its farewell.
-                Owner::Client if sink.fatal && session.hold == Hold::Held => {}
+                // A held session outlives its backend: it is about to get another, or its
+                // farewell. But what the client has the first half of, it gets whole.
+                Owner::Client if sink.fatal && movable => {}
                 Owner::Client => {
                     session.publish();
                     session.counters.sent(now.len());
@@ -221,8 +226,10 @@ impl<D: Driver> Worker<D> {
         if self.driver.clogged(client) {
             self.set_pause(slot, pause::CLOGGED, true);
         }
-        if matches!(session.hold, Hold::Stopped { .. }) {
-            self.check_hold(client, session);
+        match session.hold {
+            Hold::Stopped { .. } => self.check_hold(client, session),
+            Hold::Wanted { mode, .. } => self.stop_if_answered(client, session, mode),
+            Hold::None | Hold::Held => {}
         }
         Ok(())
     }

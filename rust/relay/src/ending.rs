@@ -17,6 +17,10 @@ impl<D: Driver> Worker<D> {
         if matches!(link.stage, Stage::Closing) {
             return;
         }
+        if matches!(link.stage, Stage::Connecting(_)) {
+            self.remove(slot, "closed"); // nobody is there to say farewell to
+            return;
+        }
         let was_preface = matches!(link.stage, Stage::Preface(_));
         link.stage = Stage::Closing;
         link.input = Vec::new();
@@ -123,8 +127,17 @@ impl<D: Driver> Worker<D> {
         let held = self
             .link(client)
             .is_some_and(|link| link.paused & pause::HELD != 0);
-        if !held && self.driver.flushed(backend) {
+        if held {
+            return;
+        }
+        let Some(link) = self.link(backend) else {
+            return;
+        };
+        if !std::mem::replace(&mut link.end_passed, true) {
             self.close_notify(backend);
+        }
+        // Not before the notice has left: the kernel would refuse to send it.
+        if self.driver.flushed(backend) {
             self.shutdown(backend);
         }
     }

@@ -166,15 +166,29 @@ impl<D: Driver> Worker<D> {
             session.generation = generation;
             session.hold = Hold::Wanted { mode, pass: false };
             if session.tracker.request_boundary() {
-                // An incomplete header is not yet part of a request: it waits too.
-                if let Some(link) = worker.link(slot) {
-                    let (stash, length) = link.stash.take();
-                    link.input = stash[..length].to_vec();
-                }
-                worker.stop_client(slot, session, mode);
+                worker.stop_between_chunks(slot, session, mode);
             }
             Ok(())
         });
+    }
+
+    /// Answers alone can bring a session to a boundary: an error has ended a copy, and the
+    /// client may be silent from now on.
+    pub(crate) fn stop_if_answered(&mut self, slot: u32, session: &mut Session, mode: HoldMode) {
+        let tracker = &session.tracker;
+        let idle = tracker.quiescent() && tracker.status() == TransactionStatus::Idle;
+        if tracker.request_boundary() && (idle || mode == HoldMode::Requests) {
+            self.stop_between_chunks(slot, session, mode);
+        }
+    }
+
+    fn stop_between_chunks(&mut self, slot: u32, session: &mut Session, mode: HoldMode) {
+        // An incomplete header is not yet part of a request: it waits too.
+        if let Some(link) = self.link(slot) {
+            let (stash, length) = link.stash.take();
+            link.input = stash[..length].to_vec();
+        }
+        self.stop_client(slot, session, mode);
     }
 
     /// The client is at a request boundary: read no more of it.

@@ -15,6 +15,7 @@ mod direction;
 mod driver;
 mod ending;
 mod engine;
+mod guard;
 mod hold;
 mod link;
 mod messages;

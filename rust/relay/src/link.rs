@@ -94,6 +94,8 @@ pub(crate) struct Link {
     pub(crate) unanswered: usize,
     /// A client that nothing has been sent to: what it says already is for its session.
     pub(crate) unasked: bool,
+    /// A host that has been told of its client's end of input.
+    pub(crate) end_passed: bool,
     /// On a client link, once relayed.
     pub(crate) session: Option<Box<Session>>,
 }
@@ -112,6 +114,7 @@ impl Link {
             input: Vec::new(),
             unanswered: 0,
             unasked: role == Role::Client,
+            end_passed: false,
             session: None,
         }
     }

@@ -182,6 +182,9 @@ impl<D: Driver> Worker<D> {
             return;
         }
         let Some(link) = self.link(slot) else { return };
+        if !matches!(link.stage, Stage::Connecting(_)) {
+            return;
+        }
         let Stage::Connecting(dial) = std::mem::replace(&mut link.stage, Stage::Messages) else {
             return;
         };

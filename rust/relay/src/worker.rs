@@ -16,6 +16,7 @@ use pywire_wire::TrackerConfig;
 use crate::command::Command;
 use crate::driver::{Driver, Event, Kind};
 use crate::engine::{Settings, Shared};
+use crate::guard::AbortOnPanic;
 use crate::link::{Link, NOBODY, Role, Stage};
 use crate::note::{LinkId, Note};
 use crate::session::Hold;
@@ -102,6 +103,7 @@ impl<D: Driver> Worker<D> {
 
     /// The thread's life.
     pub(crate) fn run(mut self) {
+        let _guard = AbortOnPanic;
         while !self.stopping {
             let timeout_ms = if !self.has_deadlines() {
                 -1
@@ -354,7 +356,9 @@ impl<D: Driver> Worker<D> {
         let now = Instant::now();
         self.next_tick = now + TICK;
         for slot in std::mem::take(&mut self.resting) {
-            self.driver.want_read(slot, true);
+            if let Some(Place::Listener(_)) = self.places.get(slot as usize) {
+                self.driver.want_read(slot, true);
+            }
         }
         while let Some(id) = due(&mut self.startups, now) {
             if let Some(slot) = self.slot_of(id)

@@ -13,6 +13,9 @@ use super::{Chunk, HEADROOM};
 /// How many buffers a worker has (a power of two). They are filled in turn, so together
 /// they should fit a core's cache: small ones are faster, for bulk too.
 const COUNT: u16 = 64;
+/// How many of them sends may hold at once; what comes beyond is copied. A session whose
+/// reader has stopped keeps its share of these, and never all that the others receive into.
+const LENT_MAX: usize = COUNT as usize / 2;
 const BUFFER_BYTES_MAX: usize = 32 * 1024;
 const PAGE_BYTES: usize = 4096;
 
@@ -27,6 +30,8 @@ pub(crate) struct Buffers {
     memory: Vec<Box<[u8]>>,
     /// Sends that still read from each buffer.
     loans: Vec<u16>,
+    /// How many buffers have such sends.
+    lent: usize,
     /// The buffer that is being processed: its number and its address range.
     current: Option<(u16, Range<usize>)>,
     with_kernel: usize,
@@ -47,6 +52,7 @@ impl Buffers {
             tail: 0,
             memory: (0..COUNT).map(|_| vec![0; bytes].into()).collect(),
             loans: vec![0; COUNT.into()],
+            lent: 0,
             current: None,
             with_kernel: 0,
         };
@@ -96,14 +102,22 @@ impl Buffers {
         }
     }
 
-    /// If `data` lies in the buffer being processed: lends it to a send.
+    /// If `data` lies in the buffer being processed: lends it to a send. Half of the buffers
+    /// stay with the kernel, or peers that do not read would leave none for the others.
     pub(crate) fn lend(&mut self, data: &[u8]) -> Option<(u16, Range<usize>)> {
         let (buffer, addresses) = self.current.as_ref()?;
         let address = data.as_ptr() as usize;
-        if !addresses.contains(&address) {
+        if !addresses.contains(&address) || self.with_kernel < usize::from(COUNT / 2) {
             return None;
         }
-        self.loans[usize::from(*buffer)] += 1;
+        let loans = &mut self.loans[usize::from(*buffer)];
+        if *loans == 0 {
+            if self.lent == LENT_MAX {
+                return None;
+            }
+            self.lent += 1;
+        }
+        *loans += 1;
         let start = address - addresses.start;
         Some((*buffer, start..start + data.len()))
     }
@@ -137,6 +151,7 @@ impl Buffers {
     pub(crate) fn give_back(&mut self, buffer: u16) {
         let loans = &mut self.loans[usize::from(buffer)];
         *loans -= 1;
+        self.lent -= usize::from(*loans == 0);
         let current = self
             .current
             .as_ref()

@@ -15,7 +15,7 @@ use crate::socket::{self, Epoll, EventFd};
 /// The token of the worker's own wake-up descriptor.
 const WAKE: u64 = u64::MAX;
 const EVENTS_MAX: usize = 256;
-/// Full reads from one socket before the others have their turn.
+/// Full reads from one socket, or accepts, before the others have their turn.
 const READS_PER_TURN_MAX: u8 = 4;
 /// A drained backlog larger than this is given back to the allocator.
 const BACKLOG_KEPT_BYTES_MAX: usize = 4096;
@@ -125,7 +125,13 @@ impl EpollDriver {
 
     fn accepted(&mut self, slot: u32, fd: RawFd) -> Option<Event> {
         match socket::accept(fd) {
-            Ok((fd, peer)) => Some(Event::Accepted(slot, fd, peer)),
+            Ok((fd, peer)) => {
+                self.reads_left -= 1;
+                if self.reads_left == 0 {
+                    self.advance(); // those who are in have their turn first
+                }
+                Some(Event::Accepted(slot, fd, peer))
+            }
             Err(e) => {
                 self.advance();
                 if !socket::accept_is_exhausted(&e) {

@@ -259,7 +259,7 @@ impl UringDriver {
         let trial = mem::replace(&mut s.trial, false);
         let n = match result {
             0.. => result.unsigned_abs() as usize,
-            _ if trial && -result == libc::EAGAIN => 0,
+            _ if trial && -result == libc::EAGAIN || -result == libc::EINTR => 0,
             _ => return self.send_failed(slot, piece, -result),
         };
         s.owed -= n;
@@ -402,6 +402,12 @@ impl UringDriver {
         match operation {
             0 => self.received(slot, result, flags),
             1 => {
+                if self.slot(slot).is_some_and(|s| s.trial) {
+                    // It was not silent. The slot's next send has the same name, and the
+                    // silence of this one must not be taken for that one's success.
+                    self.tried.retain(|tried| *tried != data);
+                    self.settling.retain(|tried| *tried != data);
+                }
                 self.sent(slot, result);
                 None
             }
@@ -515,8 +521,11 @@ impl Driver for UringDriver {
     }
 
     fn wait(&mut self, timeout_ms: i32) {
-        self.settle();
-        let want = usize::from(self.events.is_empty() && !self.awaits_settling());
+        if !self.ring.submission().cq_overflow() {
+            self.settle(); // or else the kernel has put completions aside that nobody has seen
+        }
+        let idle = self.events.is_empty() && self.reaped.is_empty();
+        let want = usize::from(idle && self.settling.is_empty() && !self.awaits_settling());
         let result = if timeout_ms < 0 {
             self.ring.submit_and_wait(want)
         } else {
@@ -531,7 +540,7 @@ impl Driver for UringDriver {
         // ETIME, EINTR and EBUSY mean: look at what there is.
         let _ = result;
         if self.ring.submission().is_empty() {
-            mem::swap(&mut self.tried, &mut self.settling);
+            self.settling.append(&mut self.tried);
         }
     }
 
