@@ -23,7 +23,7 @@ from pywire.session.session import Session
 
 __all__ = ["Gone", "Moved", "Outcome", "Refused", "RestBetweenMoves", "migrate"]
 
-REST_SECONDS_MIN = 1.0
+REST_SECONDS_MIN = 5.0
 CATCH_UP_SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005)
 
 
