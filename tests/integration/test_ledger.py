@@ -1,0 +1,280 @@
+"""The ledger against real servers: random programs, and after every request the two are asked the same questions."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from psycopg.pq import ExecStatus, TransactionStatus
+
+from pywire.session.ledger import Ledger
+from pywire.session.settings import setting_sql
+from pywire.wire.classifier import Classifier
+from tests.reference.session_programs import sql, strategy
+
+from .harness import Flavour, Postgres, give, make_scratch
+
+STATUS = {
+    TransactionStatus.IDLE: "I",
+    TransactionStatus.INTRANS: "T",
+    TransactionStatus.INERROR: "E",
+}
+FAILED = (ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE)
+SETTINGS = """
+select json_build_object('settings', (select json_object_agg(name, setting) from pg_settings
+  where source = 'session' and name not in ('transaction_isolation', 'transaction_read_only',
+   'transaction_deferrable', 'session_authorization', 'role', 'is_superuser', 'seed')),
+ 'identity', array[session_user::text, current_user::text, current_setting('role')],
+ 'custom', (select json_object_agg(name, nullif(current_setting(name, true), ''))
+            from unnest(array['app.user_id']) name))::text
+"""
+THINGS = """
+select json_build_object(
+ 'prepared', (select json_agg(name order by name) from pg_prepared_statements where from_sql),
+ 'cursors', (select json_agg(name order by name) from pg_cursors where is_holdable),
+ 'channels', (select json_agg(c order by c) from pg_listening_channels() c),
+ 'locks', (select json_agg(json_build_array(classid::bigint, objid::bigint, objsubid, mode) order by classid, objid, objsubid, mode)
+   from pg_locks where locktype = 'advisory' and pid = pg_backend_pid() and granted),
+ 'temporary', (select json_agg(relname order by relname) from pg_class
+   where relnamespace = pg_my_temp_schema() and relkind = 'r'))
+"""
+
+
+@dataclass
+class Session:
+    """A session on a real server, the ledger that follows it, and a twin made from the ledger alone."""
+
+    connection: psycopg.Connection
+    twin: psycopg.Connection
+    classifier: Classifier
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger()
+
+    def run(self, text: str) -> str:
+        """Send one simple Query and tell the ledger what came of it; the transaction status."""
+        libpq = self.connection.pgconn
+        classification = self.classifier.classify(text)
+        assert classification.parsed, text
+        libpq.send_query(text.encode())
+        index = 0
+        while (result := libpq.get_result()) is not None:
+            statement = classification.statement(index)
+            if result.status in FAILED:
+                self.ledger.failed(statement)
+            else:
+                values = [result.get_value(0, c) for c in range(result.nfields)]
+                row = (
+                    [None if v is None else v.decode() for v in values] if result.ntuples else None
+                )
+                self.ledger.completed(statement, result.command_status.decode(), row=row)
+            index += 1
+        status = STATUS[libpq.transaction_status]
+        self.ledger.ready(status)
+        return status
+
+    def compare(self) -> None:
+        """Ask the server, and the twin."""
+        things = self.connection.execute(THINGS).fetchone()[0]
+        locks = sorted(list(lock.in_view) for lock in self.ledger.advisory.held)
+        assert {name: value or [] for name, value in things.items()} == {
+            "prepared": sorted(self.ledger.prepared),
+            "cursors": sorted(self.ledger.cursors.names),
+            "channels": sorted(self.ledger.channels),
+            "locks": locks,
+            "temporary": sorted(self.ledger.temporary),
+        }
+        in_force = dict(self.ledger.settings.in_force)
+        last = [in_force.pop(name, None) for name in ("session_authorization", "role")]
+        orders = ["reset session authorization", "reset role", "reset all"]
+        orders += [setting_sql(name, value) for name, value in in_force.items()]
+        for name, value in zip(("session_authorization", "role"), last, strict=True):
+            orders += [] if value is None else [setting_sql(name, value)]
+        for order in orders:
+            self.twin.execute(order)
+        mine = self.connection.execute(SETTINGS).fetchone()[0]
+        assert mine == self.twin.execute(SETTINGS).fetchone()[0], orders
+
+    def drain(self) -> None:
+        """Release every lock as often as it is believed to be held; then none may be left."""
+        for lock, count in self.ledger.advisory.held.items():
+            suffix = "_shared" if lock.shared else ""
+            key = ", ".join(map(str, lock.key))
+            for _ in range(count):
+                assert self.run(f"select pg_advisory_unlock{suffix}({key})") == "I"
+        assert not self.ledger.advisory.held
+        self.compare()
+
+
+@pytest.fixture(scope="module")
+def server(flavour: Flavour) -> Iterator[Postgres]:
+    directory = make_scratch()
+    give(directory)
+    made = Postgres.initdb("alone", flavour, directory, settings="max_prepared_transactions = 10")
+    made.start()
+    made.query("create role app")
+    yield made
+    made.stop("immediate")
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def session(server: Postgres) -> Iterator[Session]:
+    server.query("rollback prepared 'x'") if server.query(
+        "select gid from pg_prepared_xacts"
+    ) else None
+    with server.connect() as connection, server.connect() as twin:
+        connection.prepare_threshold = twin.prepare_threshold = (
+            None  # only statements of the programs
+        )
+        yield Session(connection, twin, Classifier())
+
+
+def start_afresh(session: Session) -> None:
+    session.run("rollback")
+    session.run("discard all")
+    assert session.ledger.block.value == "none"
+    session.compare()
+
+
+def test_the_ledger_believes_what_the_server_has(session):
+    @given(strategy())
+    @settings(
+        max_examples=150,
+        database=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+    def programs(program):
+        start_afresh(session)
+        for request in program:
+            if session.run("; ".join(map(sql, request))) != "E":
+                session.compare()
+        session.run("rollback")
+        session.compare()
+        session.drain()
+
+    programs()
+
+
+SCRIPTS = {
+    "a parameter set for the session inside one set for the transaction": [
+        "begin",
+        "set local work_mem to 64; set work_mem to 128; set local work_mem to 256",
+        "savepoint a",
+        "set work_mem to 512",
+        "rollback to a",
+        "release a",
+        "commit",
+    ],
+    "RESET ALL passes by what is at its reset value until COMMIT": [
+        "set work_mem to 64",
+        "begin; set local work_mem to default",
+        "reset all",
+        "commit",
+    ],
+    "session authorization takes the role along": [
+        "set role app",
+        "begin; set local session authorization app",
+        "commit",
+        "set session authorization app; set role none",
+        "reset session authorization",
+    ],
+    "session characteristics and spellings": [
+        "set session characteristics as transaction isolation level serializable, read only",
+        "set session characteristics as transaction read write, deferrable",
+        "set time zone 'Europe/Paris'; set names 'latin1'; set schema 'app'; set xml option document",
+        "set time zone -3.5",
+        "set time zone local; set client_encoding to default",
+        "set Work_Mem = '1MB'; reset WORK_MEM; set sort_mem = 128",
+        "set search_path = 'a, b', \"C d\", pg_catalog",
+        "select set_config('search_path', 'a, \"C d\"', false)",
+        "set \"App\".\"User_Id\" = 'x''\\y'",
+    ],
+    "an implicit transaction ends where COMMIT says": [
+        "set work_mem to 64; commit; set local work_mem to 128; select 1/0",
+        "set work_mem to 128; rollback; set statement_timeout to 90000",
+        "set work_mem to 256; begin; select 1/0",
+        "commit",
+    ],
+    "what no rollback undoes": [
+        "begin; prepare a as select 1; select pg_advisory_lock(3), pg_advisory_lock(3); declare c cursor with hold for select 1",
+        "savepoint s; close c; deallocate a; select pg_advisory_unlock(3)",
+        "rollback to s",
+        "rollback",
+    ],
+    "cursors of savepoints": [
+        "begin; savepoint s; declare c cursor with hold for select 1; release s; savepoint t",
+        "declare d cursor with hold for select 1",
+        "rollback to t; declare e cursor with hold for select 1",
+        "commit",
+        "begin; close e; rollback",
+    ],
+    "prepared transactions commit parameters": [
+        "set work_mem to 64",
+        "begin; set work_mem to 128; set local statement_timeout to 1",
+        "prepare transaction 'x'",
+    ],
+    "a constraint that fails at COMMIT": [
+        "create temp table p (a int primary key); create temp table f (a int references p deferrable initially deferred)",
+        "begin; set work_mem to 64; listen a; insert into f values (1)",
+        "commit",
+        "drop table f, p",
+    ],
+    "execute does what was prepared": [
+        "prepare a as select set_config('work_mem', '64kB', true), pg_try_advisory_lock(1, 2)",
+        "begin; execute a",
+        "commit",
+        "begin; execute a; rollback",
+    ],
+    "chains": [
+        "begin; set local work_mem to 64; set statement_timeout to 90000",
+        "commit and chain",
+        "set work_mem to 128; savepoint a; select 1/0",
+        "rollback and chain",
+        "set work_mem to 256",
+        "commit",
+    ],
+    "temporary tables": [
+        "create temp table a (x int) on commit drop",
+        "begin; create temp table b (x int) on commit drop; create temp table c as select 1; select 1 into temp d",
+        "savepoint s; drop table c; create table pg_temp.e ()",
+        "rollback to s",
+        "commit",
+        "drop table pg_temp.c",
+        "discard temp",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_script(session, script):
+    for request in SCRIPTS[script]:
+        if session.run(request) != "E":
+            session.compare()
+    session.drain()
+    assert not {doubt.name for doubt in session.ledger.doubts} - {"ADVISORY_LOCKS"}
+
+
+def test_what_is_not_literal_is_read_back(session):
+    session.run("begin; select set_config('work_mem', (64 + 64)::text, true)")
+    session.run("select set_config('app.user_id', upper('x'), false)")
+    unread = session.ledger.settings.unread
+    assert unread == {"work_mem", "app.user_id"}
+    for name in unread:
+        (value,) = session.connection.execute("select current_setting(%s)", (name,)).fetchone()
+        session.ledger.settings.read_back(name, value)
+    session.compare()
+    session.run("commit")
+    assert not session.ledger.settings.unread
+    session.compare()
+
+
+def test_a_parameter_known_by_nobody_but_the_session_stays_known(session):
+    session.run("begin; set app.user_id to 'x'; rollback")
+    assert session.ledger.settings.custom == {"app.user_id"}
+    assert session.connection.execute("select current_setting('app.user_id')").fetchone() == ("",)
