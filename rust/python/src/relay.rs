@@ -332,6 +332,9 @@ fn to_python(py: Python<'_>, note: Note) -> PyResult<Py<PyAny>> {
     })
 }
 
+/// Long enough for any reader that reads at all.
+const FLUSH_SECONDS_MAX: Duration = Duration::from_secs(300);
+
 /// The data plane. Commands only enqueue; their effects come back as notes.
 #[pyclass(frozen, module = "pywire._rust.relay")]
 pub(crate) struct Engine(pywire_relay::Engine);
@@ -378,6 +381,7 @@ impl Engine {
             notes_max,
             receive_bytes,
             startup_seconds_max,
+            flush_seconds_max: FLUSH_SECONDS_MAX,
             startups_max,
             message_bytes_max,
             statements_bytes_max,

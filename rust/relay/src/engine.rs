@@ -23,6 +23,9 @@ use crate::worker::Worker;
 /// PostgreSQL's own limit of a message: 1 GiB less one.
 const RELAYED_MESSAGE_BYTES_MAX: u32 = 0x3fff_ffff + 4;
 
+/// As good as for ever.
+const SECONDS_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Which way of moving bytes to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DriverChoice {
@@ -47,6 +50,8 @@ pub struct Settings {
     pub receive_bytes: usize,
     /// How long a client may take to finish its startup packet.
     pub startup_seconds_max: Duration,
+    /// How long a closing link that does not read may keep what it was sent.
+    pub flush_seconds_max: Duration,
     /// Clients that may be at it at the same time; the oldest is cut off for a new one.
     pub startups_max: usize,
     /// The longest message in message mode (relayed messages stream, up to PostgreSQL's own limit).
@@ -129,7 +134,13 @@ impl Engine {
     ///
     /// # Errors
     /// When the kernel gives no descriptors or threads, or refuses the driver asked for.
-    pub fn start(settings: Settings) -> io::Result<Self> {
+    pub fn start(mut settings: Settings) -> io::Result<Self> {
+        for limit in [
+            &mut settings.startup_seconds_max,
+            &mut settings.flush_seconds_max,
+        ] {
+            *limit = (*limit).min(SECONDS_MAX); // further ahead the clock cannot count
+        }
         let workers = settings.workers.clamp(1, 64);
         let mut doors = Vec::new();
         let mut receivers = Vec::new();

@@ -1,6 +1,7 @@
 //! One connection, of a client or to a host, and where it stands.
 
 use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 use crate::command::Dial;
 use crate::note::LinkId;
@@ -96,6 +97,8 @@ pub(crate) struct Link {
     pub(crate) unasked: bool,
     /// A host that has been told of its client's end of input.
     pub(crate) end_passed: bool,
+    /// While closing: what it had still to be sent, and since when that is so.
+    pub(crate) owed: Option<(usize, Instant)>,
     /// On a client link, once relayed.
     pub(crate) session: Option<Box<Session>>,
 }
@@ -115,6 +118,7 @@ impl Link {
             unanswered: 0,
             unasked: role == Role::Client,
             end_passed: false,
+            owed: None,
             session: None,
         }
     }

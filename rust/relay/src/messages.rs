@@ -8,6 +8,8 @@ use crate::worker::Worker;
 
 /// The length of a message header: tag and length word.
 const HEADER: usize = 5;
+/// What a client may say before anybody has answered it; more waits in the kernel.
+const EARLY_BYTES_MAX: usize = 64 * 1024;
 
 /// Bytes of whole messages at the start of `data`, or what is wrong with the next one.
 pub(crate) fn whole_messages(data: &[u8], message_bytes_max: usize) -> Result<usize, &'static str> {
@@ -39,7 +41,7 @@ impl<D: Driver> Worker<D> {
         }
         if link.unasked {
             // A trusted client need not wait for its login before it sends its first request.
-            let flood = link.input.len() > message_bytes_max;
+            let flood = link.input.len() > message_bytes_max.min(EARLY_BYTES_MAX);
             if flood {
                 self.set_pause(slot, pause::UNANSWERED, true);
             }

@@ -130,6 +130,9 @@ pub struct Tls {
     direct: bool,
     handshaking: bool,
     closed: bool,
+    /// An error has ended it. rustls must not be asked again: it still counts positions in bytes
+    /// that are gone.
+    failed: bool,
 }
 
 impl fmt::Debug for Tls {
@@ -178,6 +181,7 @@ impl Tls {
             direct,
             handshaking: true,
             closed: false,
+            failed: false,
         }
     }
 
@@ -216,6 +220,20 @@ impl Tls {
     /// Afterwards there may be something to send (`take_output`): also when it fails, as the peer
     /// is to be told with an alert.
     pub fn receive(&mut self, cipher: &[u8], plain: &mut Vec<u8>) -> Result<Received, TlsError> {
+        self.check_usable()?;
+        let result = self.advance(cipher, plain);
+        self.failed = result.is_err();
+        result
+    }
+
+    fn check_usable(&self) -> Result<(), TlsError> {
+        if self.failed {
+            return Err(TlsError::new("the TLS connection has failed before"));
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, cipher: &[u8], plain: &mut Vec<u8>) -> Result<Received, TlsError> {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             scratch.extend_from_slice(&self.pending);
@@ -242,11 +260,14 @@ impl Tls {
 
     /// Encrypts all of `plain` and appends it to `cipher`, after whatever else has to be sent.
     pub fn transmit(&mut self, plain: &[u8], cipher: &mut Vec<u8>) -> Result<(), TlsError> {
+        self.check_usable()?;
         self.take_output(cipher);
-        match &mut self.connection {
+        let result = match &mut self.connection {
             Connection::Server(c) => records::write(c.as_mut(), &mut self.pending, plain, cipher),
             Connection::Client(c) => records::write(c.as_mut(), &mut self.pending, plain, cipher),
-        }
+        };
+        self.failed = result.is_err();
+        result
     }
 
     /// Appends handshake records and alerts that have to be sent to `cipher`.
@@ -258,14 +279,15 @@ impl Tls {
     /// Appends the record that tells the peer of a proper end. Nothing while handshaking.
     pub fn close_notify(&mut self, cipher: &mut Vec<u8>) {
         self.take_output(cipher);
-        if self.handshaking {
+        if self.handshaking || self.failed {
             return;
         }
         // It can fail only after an error that has sent its own alert already.
-        let _ = match &mut self.connection {
+        let result = match &mut self.connection {
             Connection::Server(c) => records::goodbye(c.as_mut(), &mut self.pending, cipher),
             Connection::Client(c) => records::goodbye(c.as_mut(), &mut self.pending, cipher),
         };
+        self.failed = result.is_err();
     }
 
     fn common(&self) -> &CommonState {

@@ -379,11 +379,23 @@ impl<D: Driver> Worker<D> {
             let Some(slot) = self.slot_of(id) else {
                 continue;
             };
-            if self.driver.flushed(slot) {
-                self.remove(slot, "closed");
-            } else {
-                // A slow reader keeps its last rows; one that is gone ends by keepalive.
-                self.closings.push_back((now + CLOSING_SECONDS_MAX, id));
+            let owed = self.driver.owed(slot);
+            let flush_seconds_max = self.settings().flush_seconds_max;
+            let Some(link) = self.link(slot) else {
+                continue;
+            };
+            // A slow reader keeps its last rows, as long as it reads at all.
+            match link.owed {
+                _ if owed == 0 => self.remove(slot, "closed"),
+                Some((before, since)) if owed >= before && now - since >= flush_seconds_max => {
+                    self.remove(slot, "the peer does not read");
+                }
+                seen => {
+                    if seen.is_none_or(|(before, _)| owed < before) {
+                        link.owed = Some((owed, now));
+                    }
+                    self.closings.push_back((now + CLOSING_SECONDS_MAX, id));
+                }
             }
         }
     }

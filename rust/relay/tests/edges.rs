@@ -7,9 +7,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use common::{IN_BLOCK, READY, World, complete, message, query, read, silent};
+use common::{IN_BLOCK, READY, World, complete, message, query, read, settings, silent};
 use pywire_relay::tls::{ClientContext, ServerContext, Tls, Verify};
-use pywire_relay::{Dial, HoldMode, LinkId, Note, adopt};
+use pywire_relay::{Dial, DriverChoice, HoldMode, LinkId, Note, Settings, adopt};
 
 const FATAL: &[u8] = b"SFATAL\0VFATAL\0C57P01\0Mgone\0\0";
 
@@ -21,6 +21,8 @@ on_both_drivers!(
     a_held_client_is_not_left_with_half_a_farewell,
     a_client_held_for_a_cancel_gets_the_last_words_of_its_host,
     a_half_closed_client_gets_its_answers_from_a_host_with_tls,
+    a_client_that_does_not_read_cannot_put_its_end_off,
+    a_client_that_says_much_before_its_login_loses_nothing,
 );
 
 fn part_of_a_header_inside_a_transaction_does_not_upset_a_hold(world: &mut World) {
@@ -244,4 +246,38 @@ fn a_half_closed_client_gets_its_answers_from_a_host_with_tls(world: &mut World)
     client.read_to_end(&mut answer).unwrap();
     assert_eq!(answer, complete("SELECT 1", READY));
     world.closed(session);
+}
+
+fn a_client_that_does_not_read_cannot_put_its_end_off(world: &mut World) {
+    let (mut client, mut host, session) = world.session();
+    client.write_all(&query("bulk")).unwrap();
+    read(&mut host, query("bulk").len());
+    fill(&mut host);
+    world.engine.close(session, message(b'E', FATAL));
+    world.closed(session);
+    assert!(client.read(&mut [0; 1]).is_ok());
+}
+
+fn a_client_that_says_much_before_its_login_loses_nothing(world: &mut World) {
+    let (mut client, session) = world.client();
+    let request = message(b'Q', &[b' '; 500_000]);
+    let sent = request.clone();
+    let writer = std::thread::spawn(move || {
+        client.write_all(&sent).unwrap();
+        client
+    });
+    let (mut host, link) = world.backend(0, session);
+    std::thread::sleep(Duration::from_millis(20));
+    world.engine.pair(session, link, 1, READY.to_vec());
+    assert!(read(&mut host, request.len()) == request);
+    drop(writer.join().unwrap());
+}
+
+#[test]
+fn a_time_limit_may_be_as_long_as_can_be_said() {
+    let mut world = World::with(Settings {
+        startup_seconds_max: Duration::MAX,
+        ..settings(DriverChoice::Epoll)
+    });
+    world.client();
 }

@@ -340,6 +340,16 @@ fn a_changed_record_ends_the_connection() {
     let mut alert = Vec::new();
     pair.server.take_output(&mut alert);
     assert!(pair.client.receive(&alert, &mut Vec::new()).is_err());
+    // It stays ended, whatever comes and whoever asks.
+    let error = pair
+        .server
+        .receive(&cipher, &mut pair.at_server)
+        .unwrap_err();
+    assert_eq!(error.to_string(), "the TLS connection has failed before");
+    assert!(pair.server.transmit(b"x", &mut alert).is_err());
+    let sent = alert.len();
+    pair.server.close_notify(&mut alert);
+    assert_eq!(alert.len(), sent);
 }
 
 #[test]

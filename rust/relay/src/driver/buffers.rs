@@ -102,12 +102,11 @@ impl Buffers {
         }
     }
 
-    /// If `data` lies in the buffer being processed: lends it to a send. Half of the buffers
-    /// stay with the kernel, or peers that do not read would leave none for the others.
+    /// If `data` lies in the buffer being processed: lends it to a send.
     pub(crate) fn lend(&mut self, data: &[u8]) -> Option<(u16, Range<usize>)> {
         let (buffer, addresses) = self.current.as_ref()?;
         let address = data.as_ptr() as usize;
-        if !addresses.contains(&address) || self.with_kernel < usize::from(COUNT / 2) {
+        if !addresses.contains(&address) {
             return None;
         }
         let loans = &mut self.loans[usize::from(*buffer)];

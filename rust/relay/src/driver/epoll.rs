@@ -252,6 +252,11 @@ impl Driver for EpollDriver {
             .is_none_or(|s| s.backlog.is_empty())
     }
 
+    fn owed(&self, slot: u32) -> usize {
+        let s = self.slots.get(slot as usize).and_then(Option::as_ref);
+        s.map_or(0, |s| s.backlog.len() - s.sent)
+    }
+
     fn want_read(&mut self, slot: u32, on: bool) {
         if let Some(s) = self.slot(slot) {
             let interest = if on {

@@ -79,6 +79,9 @@ pub(crate) trait Driver {
     /// Whether everything sent has been handed to the kernel; if not, `Unclogged` will tell.
     fn flushed(&mut self, slot: u32) -> bool;
 
+    /// Bytes that the kernel has not taken yet.
+    fn owed(&self, slot: u32) -> usize;
+
     fn want_read(&mut self, slot: u32, on: bool);
 
     /// Waits for something to happen, at most `timeout_ms` (-1: for ever).

@@ -509,6 +509,11 @@ impl Driver for UringDriver {
         s.owed == 0
     }
 
+    fn owed(&self, slot: u32) -> usize {
+        let s = self.slots.get(slot as usize).and_then(Option::as_ref);
+        s.map_or(0, |s| s.owed)
+    }
+
     fn want_read(&mut self, slot: u32, on: bool) {
         let Some(s) = self.slot(slot) else { return };
         s.reading = on;

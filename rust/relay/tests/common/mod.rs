@@ -44,6 +44,7 @@ pub(crate) fn settings(driver: DriverChoice) -> Settings {
         notes_max: 64,
         receive_bytes: 65536,
         startup_seconds_max: Duration::from_secs(1),
+        flush_seconds_max: Duration::from_secs(1),
         startups_max: 50,
         message_bytes_max: 1 << 20,
         statements_bytes_max: 1 << 20,
@@ -62,7 +63,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(driver: DriverChoice) -> Self {
-        let engine = Engine::start(settings(driver)).unwrap();
+        Self::with(settings(driver))
+    }
+
+    pub(crate) fn with(settings: Settings) -> Self {
+        let engine = Engine::start(settings).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let door = listener.local_addr().unwrap();
         engine.listen(adopt(OwnedFd::from(listener).into_raw_fd()).unwrap(), None);
