@@ -5,6 +5,8 @@ mod common;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use common::{IN_BLOCK, READY, World, complete, message, query, read, settings, silent};
@@ -23,6 +25,7 @@ on_both_drivers!(
     a_half_closed_client_gets_its_answers_from_a_host_with_tls,
     a_client_that_does_not_read_cannot_put_its_end_off,
     a_client_that_says_much_before_its_login_loses_nothing,
+    bulk_comes_in_order_while_connections_come_and_go,
 );
 
 fn part_of_a_header_inside_a_transaction_does_not_upset_a_hold(world: &mut World) {
@@ -280,4 +283,55 @@ fn a_time_limit_may_be_as_long_as_can_be_said() {
         ..settings(DriverChoice::Epoll)
     });
     world.client();
+}
+
+/// Rows whose every byte says where it belongs.
+fn pattern(n: usize) -> Vec<u8> {
+    let body: Vec<u8> = (0..100 + n * 7919 % 40_000)
+        .map(|at| (at.wrapping_mul(31) ^ n) as u8)
+        .collect();
+    message(b'D', &body)
+}
+
+fn bulk_comes_in_order_while_connections_come_and_go(world: &mut World) {
+    const ROWS: usize = 400;
+    let door = world.door;
+    let end = Arc::new(AtomicBool::new(false));
+    let mut threads = Vec::new();
+    for n in 0..6 {
+        let (mut client, mut host, _) = world.session();
+        client.write_all(&query("bulk")).unwrap();
+        read(&mut host, query("bulk").len());
+        threads.push(std::thread::spawn(move || {
+            (0..ROWS).for_each(|row| host.write_all(&pattern(row)).unwrap());
+            host.write_all(&complete("SELECT", READY)).unwrap();
+            let _ = host.read(&mut [0; 1]);
+        }));
+        threads.push(std::thread::spawn(move || {
+            for row in 0..ROWS {
+                if row % (20 + n) == 0 {
+                    std::thread::sleep(Duration::from_millis(3));
+                }
+                let expected = pattern(row);
+                assert!(read(&mut client, expected.len()) == expected, "row {row}");
+            }
+            read(&mut client, complete("SELECT", READY).len());
+        }));
+    }
+    let churn = {
+        let end = Arc::clone(&end);
+        std::thread::spawn(move || {
+            while !end.load(Relaxed) {
+                drop(TcpStream::connect(door));
+            }
+        })
+    };
+    while !threads.iter().all(std::thread::JoinHandle::is_finished) {
+        world.engine.drain(1000); // a full ring would stop the workers
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let failed = threads.into_iter().filter_map(|t| t.join().err()).count();
+    end.store(true, Relaxed);
+    churn.join().unwrap();
+    assert_eq!(failed, 0);
 }
