@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import decimal
+import logging
 import threading
 import time
 
@@ -213,6 +214,9 @@ def two_phase(connect):
 
 
 def main():
+    # What it warns of while it cleans up depends on what it has read by then.
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)
+
     def connect(**options):
         return psycopg.connect("", **{"autocommit": True, **options})
 
