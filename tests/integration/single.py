@@ -28,7 +28,7 @@ def manager_before(
     secret.chmod(0o600)
     manager = Manager(directory, Ports.take(), directory / "pywire.toml")
     manager.configuration.write_text(
-        f"[listen]\nport = {manager.port}\n{listen}\n[relay]\ndriver = "{DRIVER}"\n{relay}\n[login]\n{login}\n"
+        f'[listen]\nport = {manager.port}\n{listen}\n[relay]\ndriver = "{DRIVER}"\n{relay}\n[login]\n{login}\n'
         '[admin]\nusers = ["postgres"]\n[cluster.main]\nsource = "pywire"\nservice_user = "postgres"\n'
         f'service_password_file = "service_password"\nsslmode = "disable"\n{cluster}\n'
         f'[[cluster.main.host]]\nname = "a"\naddress = "127.0.0.1:{port}"\n'
