@@ -16,9 +16,11 @@ from pywire.wire.effects import Classification
 
 __all__ = ["Classifier", "Counts", "shape"]
 
-# What begins a token whose end a simple pattern would not find: escapes, comments, dollar quotes.
-_DIFFICULT = re.compile(r"\\|--|/\*|\$(?!\d)|[eEbBxXnN&]'")
-_TOKEN = re.compile(r"""("(?:[^"]|"")*")|'(?:[^']|'')*'|(?<![\w.$])\d+(?:\.\d+)?(?![\w.])""")
+# A quoted name; a string; a number; what begins a token whose end a simple pattern would not find.
+_TOKEN = re.compile(
+    r"""("(?:[^"]|"")*")|('(?:[^']|'')*'|(?<![\w.$])\d+(?:\.\d+)?(?![\w.]))"""
+    r"""|--|/\*|\$(?!\d)|(?<!\w)(?:[eEbBxXnN]|[uU]&)'"""
+)
 
 
 @dataclass(slots=True)
@@ -54,7 +56,6 @@ class Classifier:
         if (form := _shape(text)) is None or (found := self._shapes.get(form)) is None:
             return None
         self.counts.by_shape += 1
-        self._texts.put(key, found)
         return found
 
     def classify(self, text: str, *, conforming: bool = True) -> Classification:
@@ -81,9 +82,17 @@ def shape(text: str) -> str | None:
     Two texts of one shape have the same syntax tree but for the values in it. A fingerprint would be shorter, but it
     makes one of what differs in schema or in digits of a name, and tables of both kinds have triggers of their own.
     """
-    if _DIFFICULT.search(text) is not None:
+    if "\\" in text:
         return None
-    return _TOKEN.sub(lambda found: found[1] or "?", text)
+    parts: list[str] = []
+    end = 0
+    for token in _TOKEN.finditer(text):
+        if token[2] is not None:
+            parts += (text[end : token.start()], "?")
+            end = token.end()
+        elif token[1] is None:
+            return None
+    return "".join((*parts, text[end:]))
 
 
 def _shape(text: str) -> str | None:

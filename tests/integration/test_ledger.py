@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,23 +11,28 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
 
 from pywire.session.ledger import Ledger
 from pywire.session.settings import setting_sql
 from pywire.wire.classifier import Classifier
+from pywire.wire.effects import Statement
 from tests.reference.session_programs import sql, strategy
 
 from .harness import Flavour, Postgres, give, make_scratch
 
+PROGRAMS = int(os.environ.get("LEDGER_PROGRAMS", "100"))
 STATUS = {
     TransactionStatus.IDLE: "I",
     TransactionStatus.INTRANS: "T",
     TransactionStatus.INERROR: "E",
 }
 FAILED = (ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE)
+# After RESET, SET LOCAL and COMMIT the server calls the reset value the session's own (guc.c restores what SET LOCAL
+# had masked as if SET had set it), so a value is told from the reset value by comparing.
 SETTINGS = """
 select json_build_object('settings', (select json_object_agg(name, setting) from pg_settings
-  where source = 'session' and name not in ('transaction_isolation', 'transaction_read_only',
+  where source = 'session' and setting is distinct from reset_val and name not in ('transaction_isolation', 'transaction_read_only',
    'transaction_deferrable', 'session_authorization', 'role', 'is_superuser', 'seed')),
  'identity', array[session_user::text, current_user::text, current_setting('role')],
  'custom', (select json_object_agg(name, nullif(current_setting(name, true), ''))
@@ -63,19 +69,38 @@ class Session:
         libpq.send_query(text.encode())
         index = 0
         while (result := libpq.get_result()) is not None:
-            statement = classification.statement(index)
-            if result.status in FAILED:
-                self.ledger.failed(statement)
-            else:
-                values = [result.get_value(0, c) for c in range(result.nfields)]
-                row = (
-                    [None if v is None else v.decode() for v in values] if result.ntuples else None
-                )
-                self.ledger.completed(statement, result.command_status.decode(), row=row)
+            self.tell(classification.statement(index), result)
             index += 1
         status = STATUS[libpq.transaction_status]
         self.ledger.ready(status)
         return status
+
+    def run_pipeline(self, texts: list[str]) -> str:
+        """Send each text as an extended query of its own, and one Sync behind all of them."""
+        libpq = self.connection.pgconn
+        libpq.enter_pipeline_mode()
+        for text in texts:
+            libpq.send_query_params(text.encode(), [])
+        libpq.pipeline_sync()
+        for text in texts:
+            result = libpq.get_result()
+            if result.status != ExecStatus.PIPELINE_ABORTED:
+                self.tell(self.classifier.classify(text).statement(0), result)
+            assert libpq.get_result() is None
+        assert libpq.get_result().status == ExecStatus.PIPELINE_SYNC
+        libpq.exit_pipeline_mode()
+        status = STATUS[libpq.transaction_status]
+        self.ledger.ready(status)
+        return status
+
+    def tell(self, statement: Statement, result: PGresult) -> None:
+        """Tell the ledger of one statement's end."""
+        if result.status in FAILED:
+            self.ledger.failed(statement)
+            return
+        values = [result.get_value(0, column) for column in range(result.nfields)]
+        row = [None if v is None else v.decode() for v in values] if result.ntuples else None
+        self.ledger.completed(statement, result.command_status.decode(), row=row)
 
     def compare(self) -> None:
         """Ask the server, and the twin."""
@@ -141,10 +166,11 @@ def start_afresh(session: Session) -> None:
     session.compare()
 
 
-def test_the_ledger_believes_what_the_server_has(session):
+@pytest.mark.parametrize("pipelined", [False, True], ids=["simple", "pipelined"])
+def test_the_ledger_believes_what_the_server_has(session, pipelined):
     @given(strategy())
     @settings(
-        max_examples=150,
+        max_examples=PROGRAMS,
         database=None,
         phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
@@ -152,7 +178,9 @@ def test_the_ledger_believes_what_the_server_has(session):
     def programs(program):
         start_afresh(session)
         for request in program:
-            if session.run("; ".join(map(sql, request))) != "E":
+            texts = [sql(operation) for operation in request]
+            status = session.run_pipeline(texts) if pipelined else session.run("; ".join(texts))
+            if status != "E":
                 session.compare()
         session.run("rollback")
         session.compare()
