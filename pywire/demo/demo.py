@@ -111,8 +111,10 @@ def _remarks(board: Board, report: Report) -> list[str]:
         f"the slowest one took {report.longest_ms:,.0f} ms"
     ]
     if board.pauses_ms:
-        pauses = ", ".join(f"{pause:,.0f}" for pause in board.pauses_ms)
-        remarks.append(f"sessions paused for {pauses} ms while the primary changed")
+        shortest, longest = min(board.pauses_ms), max(board.pauses_ms)
+        remarks.append(
+            f"sessions paused {shortest:,.0f} to {longest:,.0f} ms each time the primary changed"
+        )
     return remarks
 
 
