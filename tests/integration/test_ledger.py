@@ -244,7 +244,7 @@ SCRIPTS = {
     ],
     "prepared transactions commit parameters": [
         "set work_mem to 64",
-        "begin; set work_mem to 128; set local statement_timeout to 1",
+        "begin; set work_mem to 128; set local statement_timeout to 90000",
         "prepare transaction 'x'",
     ],
     "a constraint that fails at COMMIT": [
