@@ -170,6 +170,7 @@ def _plain(value: object) -> str | None:
 def _stats(sources: Sources) -> Iterable[Row]:
     yield ("sessions_now", float(len(sources.registry)))
     yield ("sessions_opened_ever", float(sources.registry.opened))
+    yield ("tasks_now", float(trio.lowlevel.current_statistics().tasks_living))
     yield from sources.metrics.rows()
 
 

@@ -202,8 +202,8 @@ def server(scratch):
     made.stop("immediate")
 
 
-def settled(manager) -> Costs:
-    """Wait until no session is left, and for what is closed late; then read what pywire holds."""
+def settled(manager) -> tuple[Costs, int]:
+    """Wait until no session is left; then read what pywire holds, and how many tasks it has."""
 
     def alone() -> bool:
         with suppress(psycopg.Error):
@@ -213,7 +213,9 @@ def settled(manager) -> Costs:
     wait_until(alone, "the sessions to end", 30)
     wait_until(lambda: can_log_in(manager.port), "new sessions to be taken", 30)
     time.sleep(1)
-    return costs(manager.process.pid)
+    held = costs(manager.process.pid)
+    stats = {row["name"]: row["value"] for row in manager.show("STATS")}
+    return held, int(float(str(stats["tasks_now"])))
 
 
 def can_log_in(port: int) -> bool:
@@ -243,13 +245,15 @@ def test_nothing_leaks_when_everybody_dies(server, scratch):
             killer.join(60)
             assert killer.fault is None
             clients.stop()
-            seen.append(settled(manager))
+            held, tasks = settled(manager)
+            seen.append((held, tasks))
             print(
                 f"round {number}: {clients.lives} lives, {clients.deaths} deaths,"
-                f" {killer.backends} backends and {killer.hosts} hosts killed; {seen[-1]}"
+                f" {killer.backends} backends and {killer.hosts} hosts killed; {held}, {tasks} tasks"
             )
             assert manager.process.poll() is None, manager.log.read_text()[-4000:]
-        first, last = seen[0], seen[-1]
+        (first, tasks_first), (last, tasks_last) = seen[0], seen[-1]
+        assert tasks_last <= tasks_first + 1
         assert last.descriptors <= first.descriptors + 2
         assert last.threads <= first.threads
         assert last.resident_bytes - first.resident_bytes <= GROWTH_BYTES_MAX
