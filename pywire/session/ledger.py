@@ -7,7 +7,7 @@ anything itself, and it never guesses that nothing happened.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -20,6 +20,9 @@ from pywire.wire import effects as e
 __all__ = ["Block", "Doubt", "Ledger", "Prepared"]
 
 Row = Sequence[str | None]
+# What is written is added to what was: SET datestyle TO 'ISO' leaves the order of day and month as it is.
+_CUMULATIVE = {"datestyle"}
+_NOTHING = "SELECT 0"
 # They end with the transaction; a session has none of them.
 _OF_TRANSACTION = {"transaction_isolation", "transaction_read_only", "transaction_deferrable"}
 
@@ -71,6 +74,23 @@ class Ledger:
     `completed`, `failed`, `parsed`, `closed` and `ready` are told in the order in which the server answered.
     """
 
+    __slots__ = (
+        "_listening",
+        "_savepoints",
+        "_temporary",
+        "advisory",
+        "block",
+        "channels",
+        "cursors",
+        "doubts",
+        "functions",
+        "libraries",
+        "prepared",
+        "seeded",
+        "sequences_used",
+        "settings",
+    )
+
     def __init__(self) -> None:
         self.settings = Settings()
         self.advisory = AdvisoryLocks()
@@ -102,11 +122,12 @@ class Ledger:
         row: Row | None = None,
         bound: Row | None = None,
     ) -> None:
-        """A statement was answered with CommandComplete.
+        """A statement was answered with CommandComplete, or with PortalSuspended, by when it has done what it does.
 
         Args:
             statement: what it was.
-            tag: its command tag.
+            tag: its command tag. `SELECT 0` means that nothing was evaluated by this Execute, if an earlier one of
+                the same portal has told its row.
             row: the first row of its answer as text, if it was seen.
             bound: the values it was bound to as text, if they are known.
         """
@@ -151,6 +172,12 @@ class Ledger:
 
     # --- what the server was asked ---
 
+    def settle(self, reported: Mapping[str, str]) -> None:
+        """Read back what can be, from the parameters the server reports by itself, as of the last ReadyForQuery."""
+        for name, value in reported.items():
+            if _lowered(name) in self.settings.unread:
+                self.settings.read_back(_lowered(name), value)
+
     def confirm(self, doubt: Doubt) -> None:
         """The server was asked about this part, and the belief has been put right."""
         self.doubts.discard(doubt)
@@ -165,13 +192,14 @@ class Ledger:
     def _apply(self, effect: e.Effect, tag: str, row: Row | None, bound: Row | None) -> None:
         match effect:
             case e.SetParameter(name, values, local):
-                self.settings.set(name, UNREAD if values is None else Words(values), local=local)
+                self.settings.set(name, _written(name, values), local=local)
             case e.ResetParameter(name, local):
                 self.settings.reset(name, local=local)
             case e.ResetAll():
                 self.settings.reset_all()
             case e.SetConfig():
-                self._set_config(effect, bound)
+                if not (effect.exact and tag == _NOTHING):
+                    self._set_config(effect, bound)
             case e.Prepare(name, text, effects):
                 self._prepare(name, text, effects, by_sql=True)
             case e.Execute(name):
@@ -203,7 +231,8 @@ class Ledger:
     def _apply_more(self, effect: e.Effect, tag: str, row: Row | None, bound: Row | None) -> None:
         match effect:
             case e.AdvisoryLock() | e.AdvisoryUnlock():
-                self._advisory(effect, row, bound)
+                if tag != _NOTHING:
+                    self._advisory(effect, row, bound)
             case e.AdvisoryUnlockAll():
                 self.advisory.unlock_all()
                 self.doubts.discard(Doubt.ADVISORY_LOCKS)
@@ -265,6 +294,7 @@ class Ledger:
             self.seeded = True
             return
         known, value = _given(effect.value, bound)
+        known = known and name not in _CUMULATIVE
         whose, local = _given(effect.local, bound)
         if not known or not effect.exact:
             if effect.exact and whose:
@@ -464,6 +494,11 @@ class Ledger:
         if flags:
             self.doubts |= set(Doubt)
             self.seeded = self.sequences_used = True
+
+
+def _written(name: str, words: tuple[str, ...] | None) -> Value:
+    """The value that SET gives, as far as its words tell."""
+    return UNREAD if words is None or name in _CUMULATIVE else Words(words)
 
 
 def _given(argument: e.Argument, bound: Row | None) -> tuple[bool, str | None]:

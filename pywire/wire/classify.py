@@ -152,7 +152,9 @@ def _effects(node: Node, text: str, *, exact: bool = True) -> Iterator[e.Effect]
                 yield e.DeclareHold(name)
         case ast.ExplainStmt(query=query, options=options):
             if _analyzes(options or ()):
-                yield from _effects(query, text, exact=False)
+                # Of DECLARE, only the query is run; no cursor is made.
+                run = query.query if isinstance(query, ast.DeclareCursorStmt) else query
+                yield from _effects(run, text, exact=False)
         case ast.CreateTableAsStmt(query=query):
             yield from _effects(query, text, exact=False)
             yield from _created(node)

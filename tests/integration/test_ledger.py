@@ -13,9 +13,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
-from pywire.session.ledger import Ledger
-from pywire.session.settings import setting_sql
+from pywire.session.advisory import Lock
+from pywire.session.ledger import Doubt, Ledger
+from pywire.session.settings import Words, setting_sql
 from pywire.wire.classifier import Classifier
+from pywire.wire.classify import classify
 from pywire.wire.effects import Statement
 from tests.reference.session_programs import sql, strategy
 
@@ -72,7 +74,7 @@ class Session:
             self.tell(classification.statement(index), result)
             index += 1
         status = STATUS[libpq.transaction_status]
-        self.ledger.ready(status)
+        self.ready(status)
         return status
 
     def run_pipeline(self, texts: list[str]) -> str:
@@ -90,8 +92,15 @@ class Session:
         assert libpq.get_result().status == ExecStatus.PIPELINE_SYNC
         libpq.exit_pipeline_mode()
         status = STATUS[libpq.transaction_status]
-        self.ledger.ready(status)
+        self.ready(status)
         return status
+
+    def ready(self, status: str) -> None:
+        """Tell the ledger of ReadyForQuery, and of the parameters reported until then."""
+        self.ledger.ready(status)
+        reported = ("DateStyle", "TimeZone", "client_encoding", "application_name")
+        told = {name: self.connection.pgconn.parameter_status(name.encode()) for name in reported}
+        self.ledger.settle({name: value.decode() for name, value in told.items()})
 
     def tell(self, statement: Statement, result: PGresult) -> None:
         """Tell the ledger of one statement's end."""
@@ -286,6 +295,30 @@ def test_a_script(session, script):
             session.compare()
     session.drain()
     assert not {doubt.name for doubt in session.ledger.doubts} - {"ADVISORY_LOCKS"}
+
+
+def test_statements_of_the_protocol_are_of_the_same_kind(session):
+    libpq, ledger = session.connection.pgconn, session.ledger
+    names = "select array_agg(name order by name) from pg_prepared_statements"
+    text = "select set_config('work_mem', '64kB', false), pg_advisory_lock($1)"
+    (statement,) = classify(text).statements
+    session.run("begin; set local search_path to a")
+    assert libpq.prepare(b"q", text.encode()).status == ExecStatus.COMMAND_OK
+    ledger.parsed("q", text, statement)
+    session.run("prepare p as select 1")
+    session.run("rollback")
+    assert session.connection.execute(names).fetchone() == (sorted(ledger.prepared),)
+    assert ledger.prepared["q"].search_path == Words(("a",))
+    result = libpq.exec_prepared(b"q", [b"7"])
+    ledger.completed(statement, result.command_status.decode(), bound=("7",))
+    ledger.ready("I")
+    session.run("execute q(7)")
+    assert ledger.doubts == {Doubt.ADVISORY_LOCKS}  # what an EXECUTE binds is not looked at
+    ledger.advisory.lock(Lock((7,)))
+    session.run("deallocate q")
+    assert session.connection.execute(names).fetchone() == (sorted(ledger.prepared),)
+    session.run("deallocate all")
+    session.drain()
 
 
 def test_what_is_not_literal_is_read_back(session):

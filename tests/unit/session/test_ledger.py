@@ -80,6 +80,15 @@ def test_a_lock_that_was_tried_for():
     assert run(ledger, "select pg_advisory_unlock_all()").doubts == set()
 
 
+def test_a_portal_does_what_it_does_once():
+    text = "select pg_advisory_lock(7), set_config('x', '1', false)"
+    ledger = run(Ledger(), text, ["SELECT 1"])
+    run(ledger, "reset x")
+    run(ledger, text, ["SELECT 0"])
+    assert ledger.advisory.held == {Lock((7,)): 1}
+    assert ledger.settings.in_force == {}
+
+
 def test_bound_values():
     ledger = run(Ledger(), "select pg_advisory_lock($1)", bound=("5",))
     assert ledger.advisory.held == {Lock((5,)): 1}
@@ -205,6 +214,14 @@ def test_values_that_are_read_back():
     settings.release()
     settings.commit()
     assert settings.in_force == {"x": Text("1")}
+
+
+def test_date_style_is_read_back_because_it_adds_to_what_it_was():
+    ledger = run(Ledger(), "set datestyle to german, dmy; set datestyle to iso; set work_mem to 64")
+    assert ledger.settings.unread == {"datestyle"}
+    ledger.settle({"DateStyle": "ISO, DMY", "TimeZone": "UTC"})
+    in_force = {"datestyle": Text("ISO, DMY"), "work_mem": Words(("64",))}
+    assert ledger.settings.in_force == in_force
 
 
 def test_two_unread_values_are_two():

@@ -95,6 +95,7 @@ def test_one_effect(text, effect):
         "declare c cursor for select 1",
         "select pg_advisory_xact_lock(1)",
         "checkpoint",
+        "explain analyze declare c cursor with hold for select 1",
     ],
 )
 def test_what_leaves_nothing_behind(text):
