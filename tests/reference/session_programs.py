@@ -29,10 +29,13 @@ PARAMETERS = {
     "default_transaction_deferrable": ["on"],
 }
 TEXTS = {
-    "work_mem": "128kB",
-    "search_path": 'x, "Y z"',
-    "app.user_id": "9",
-    "application_name": "c",
+    "work_mem": ["128kB", None],
+    "statement_timeout": ["20min", None],
+    "application_name": ["c"],
+    "search_path": ['x, "Y z"', None],
+    "DateStyle": ["iso", "ymd"],
+    "app.user_id": ["9", "", None],
+    "default_transaction_deferrable": ["off", None],
 }
 
 
@@ -86,17 +89,23 @@ def sql(operation: Operation) -> str:
 
 
 def strategy() -> st.SearchStrategy[list[list[Operation]]]:
-    """Programs: requests of one to three statements."""
+    """Programs: requests of one to three statements, about few parameters, so that they meet."""
+    names = st.lists(st.sampled_from(sorted(PARAMETERS)), min_size=1, max_size=3, unique=True)
+    return names.flatmap(_programs)
+
+
+def _programs(names: list[str]) -> st.SearchStrategy[list[list[Operation]]]:
     name = st.sampled_from(["a", "b"])
     local = st.booleans()
     key = st.sampled_from([(1,), (-2,), (1, 2), (5_000_000_000,)])
     setting = st.sampled_from(
-        [(name, value) for name, values in PARAMETERS.items() for value in values]
+        [(name, value) for name in names for value in PARAMETERS[name]]
     ).flatmap(lambda pair: st.tuples(st.just("set"), st.just(pair[0]), st.just(pair[1]), local))
-    config = st.sampled_from([*TEXTS.items(), ("work_mem", None), ("app.user_id", None)]).flatmap(
+    texts = [(name, text) for name in names for text in TEXTS[name]]
+    config = st.sampled_from(texts).flatmap(
         lambda pair: st.tuples(st.just("set_config"), st.just(pair[0]), st.just(pair[1]), local)
     )
-    reset = st.tuples(st.just("reset"), st.sampled_from(sorted(PARAMETERS)), local)
+    reset = st.tuples(st.just("reset"), st.sampled_from(names), local)
     lock = st.tuples(st.just("lock"), key, st.booleans(), st.booleans())
     unlock = st.tuples(st.just("unlock"), key, st.booleans())
     roles = st.one_of(
