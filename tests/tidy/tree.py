@@ -17,7 +17,7 @@ def python_files(folder: str = "pywire") -> tuple[Path, ...]:
 @cache
 def rust_files() -> tuple[Path, ...]:
     found = (ROOT / "rust").rglob("*.rs")
-    return tuple(sorted(path for path in found if "target" not in path.parts))
+    return tuple(sorted(path for path in found if "target" not in path.relative_to(ROOT).parts))
 
 
 @cache
