@@ -1,6 +1,5 @@
 """Capture, restore and the news for a client, over scripted replies."""
 
-import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,26 +11,9 @@ from pywire.migration.restore import frames, news_for_client, restore
 from pywire.session.inventory import Captured, Identity, Inventory
 from pywire.session.pins import Flag, Reason
 from pywire.wire import messages
+from tests.unit.cluster.fakes import row
 
 IDENTITY = Identity("ann", "ann", "none", "shop")
-
-
-def row(**told):
-    full = {
-        "session_user": "ann",
-        "current_user": "ann",
-        "role": "none",
-        "database": "shop",
-        "settings": None,
-        "prepared": None,
-        "sql_prepared": 0,
-        "cursors": 0,
-        "channels": 0,
-        "advisory_locks": 0,
-        "temporary": 0,
-        **told,
-    }
-    return messages.data_row([json.dumps(full).encode().hex()])
 
 
 def answering(*replies):
